@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#pragma once
+
+#include <array>
+#include <string_view>
+
+#include "board/board.hpp"
+#include "board/generic.hpp"
+#include "board/qemu-virt.hpp"
+#include "board/rpi-zero2w.hpp"
+#include "board/rpi3.hpp"
+#include "board/rpi4.hpp"
+#include "board/rpi5.hpp"
+#include "board/sim.hpp"
+
+#ifndef MILLRACE_BOARD
+#error "define MILLRACE_BOARD: the board that the firmware is built for, for example rpi_zero2w"
+#endif
+
+namespace millrace::board {
+
+/// Every board that there is.
+inline constexpr std::array all = {
+    &sim::board,        &rpi3::board,      &rpi4::board,    &rpi5::board,
+    &rpi_zero2w::board, &qemu_virt::board, &generic::board,
+};
+
+/// The board that this firmware was built for: `make BOARD=rpi4`. It gives the capacities, and what
+/// is wired unless another board is asked for at start.
+namespace selected = MILLRACE_BOARD;
+inline constexpr const Capacities& capacities = selected::capacities;
+
+/// By its name; nullptr when there is none.
+[[nodiscard]] constexpr const Board* find(std::string_view name) {
+  for (const Board* const candidate : all) {
+    if (candidate->name == name) {
+      return candidate;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace millrace::board

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#pragma once
+
+#include "board/board.hpp"
+
+/// Any other single-board computer with Linux: all lines that have a name, and the usual serial ports.
+namespace millrace::board::generic {
+
+inline constexpr std::array uarts = {
+    Uart{.name = "uart0", .paths = {"/dev/ttyUSB0", "/dev/ttyACM0"}},
+    Uart{.name = "uart1", .paths = {"/dev/ttyS1", "/dev/ttyAMA1"}},
+};
+
+inline constexpr Board board = {
+    .name = "generic",
+    .description = "all named lines of this machine",
+    .lines = {},
+    .uarts = uarts,
+};
+inline constexpr Capacities capacities = {.fds = 256, .lines = 192, .connections = 32};
+
+}  // namespace millrace::board::generic

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#pragma once
+
+#include "board/board.hpp"
+
+/// Raspberry Pi Zero 2 W. The 28 lines of the 40-pin header, by their BCM numbers.
+namespace millrace::board::rpi_zero2w {
+
+inline constexpr auto lines = numbered_lines<28>("pinctrl-bcm2835");
+inline constexpr std::array uarts = {
+    Uart{.name = "uart0", .paths = {"/dev/serial0", "/dev/ttyAMA0"}},
+};
+
+inline constexpr Board board = {
+    .name = "rpi-zero2w",
+    .description = "Raspberry Pi Zero 2 W",
+    .lines = lines,
+    .uarts = uarts,
+};
+inline constexpr Capacities capacities = {
+    .fds = 96, .lines = 28, .connections = 8, .send_ring = 4096, .events = 512};
+
+}  // namespace millrace::board::rpi_zero2w

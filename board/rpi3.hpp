@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#pragma once
+
+#include "board/board.hpp"
+
+/// Raspberry Pi 3 Model A+, B and B+. The 28 lines of the 40-pin header, by their BCM numbers.
+namespace millrace::board::rpi3 {
+
+inline constexpr auto lines = numbered_lines<28>("pinctrl-bcm2835");
+inline constexpr std::array uarts = {
+    Uart{.name = "uart0", .paths = {"/dev/serial0", "/dev/ttyAMA0"}},
+};
+
+inline constexpr Board board = {
+    .name = "rpi3",
+    .description = "Raspberry Pi 3 Model A+, B and B+",
+    .lines = lines,
+    .uarts = uarts,
+};
+inline constexpr Capacities capacities = {.lines = 28, .connections = 16};
+
+}  // namespace millrace::board::rpi3

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#pragma once
+
+#include "board/board.hpp"
+
+/// Raspberry Pi 5, 500 and Compute Module 5. The 28 lines of the 40-pin header, by their BCM numbers.
+namespace millrace::board::rpi5 {
+
+inline constexpr auto lines = numbered_lines<28>("pinctrl-rp1");
+inline constexpr std::array uarts = {
+    Uart{.name = "uart0", .paths = {"/dev/serial0", "/dev/ttyAMA0"}},
+};
+
+inline constexpr Board board = {
+    .name = "rpi5",
+    .description = "Raspberry Pi 5, 500 and Compute Module 5",
+    .lines = lines,
+    .uarts = uarts,
+};
+inline constexpr Capacities capacities = {.lines = 28, .connections = 32};
+
+}  // namespace millrace::board::rpi5

@@ -1,0 +1,693 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#include "firmware/gateway/control_commands.hpp"
+
+#include <algorithm>
+#include <chrono>
+
+#include "drivers/control/words.hpp"
+#include "drivers/uart_settings.hpp"
+#include "firmware/gateway/control_server.hpp"
+#include "firmware/gateway/version.hpp"
+#include "hal/error_text.hpp"
+#include "hal/heap_trap.hpp"
+
+namespace millrace {
+namespace {
+
+using control::parse_duration;
+using control::parse_level;
+using control::parse_name;
+using control::split;
+using hal::Bias;
+using hal::Direction;
+using hal::Drive;
+using hal::Edges;
+using hal::LineSettings;
+
+// In the order of the enumerators of hal::Direction, Bias, Drive and Edges.
+constexpr std::array<std::string_view, 3> direction_names = {"as-is", "input", "output"};
+constexpr std::array<std::string_view, 4> bias_names = {"as-is", "disabled", "pull-up",
+                                                        "pull-down"};
+constexpr std::array<std::string_view, 3> drive_names = {"push-pull", "open-drain", "open-source"};
+constexpr std::array<std::string_view, 4> edge_names = {"none", "rising", "falling", "both"};
+constexpr std::array<std::string_view, priority_count> priority_names = {"urgent", "normal",
+                                                                         "background"};
+constexpr std::array<std::string_view, 2> active_names = {"high", "low"};
+
+/// Every line once, the command, and the settings of config.
+constexpr std::size_t most_words = board::capacities.lines + 10;
+
+template <std::size_t N, class Enum>
+std::string_view name_of(const std::array<std::string_view, N>& names, Enum value) {
+  return names[static_cast<std::size_t>(value)];
+}
+
+/// What the kernel says of a line is other people's text: kept from breaking our lines and quotes.
+FixedString<34> quoted(std::string_view text) {
+  FixedString<34> result("\"");
+  for (const char c : text.substr(0, 32)) {
+    result.append(c < ' ' || c == '"' || c == '\x7f' ? '?' : c);
+  }
+  result.append('"');
+  return result;
+}
+
+std::int64_t microseconds(Duration duration) {
+  return std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
+}
+
+}  // namespace
+
+constexpr std::array<ControlCommands::Command, 15> ControlCommands::commands = {{
+    {"help", &ControlCommands::help, "[COMMAND]", "what there is"},
+    {"lines", &ControlCommands::lines, "[LINE ...]",
+     "list lines: direction, bias, drive, active level, debounce, edges, level, consumer, watchers"},
+    {"read", &ControlCommands::read, "LINE ...", "levels, read together"},
+    {"set", &ControlCommands::set, "LINE=0|1 ...",
+     "drive outputs together; a line that nobody has configured becomes an output"},
+    {"config", &ControlCommands::config, "LINE ... SETTING ...",
+     "SETTING: input output as-is bias=as-is|disabled|pull-up|pull-down "
+     "drive=push-pull|open-drain|open-source active=high|low debounce=5ms level=0|1"},
+    {"watch", &ControlCommands::watch, "LINE ...|all [rising|falling|both]",
+     "be told of edges, and of what other clients do to the lines"},
+    {"unwatch", &ControlCommands::unwatch, "[LINE ...]", "no longer"},
+    {"release", &ControlCommands::release, "LINE",
+     "give the line, and those first used by the same command, back to the kernel"},
+    {"pull", &ControlCommands::pull, "LINE up|down", "what drives a simulated input from outside"},
+    {"uarts", &ControlCommands::uarts, "", "list serial ports"},
+    {"uart", &ControlCommands::uart, "UART SETTINGS",
+     "set a serial port up: 9600 or 115200,8N1 or 19200,7E2,rtscts (xonxoff, rs485, low-latency)"},
+    {"attach", &ControlCommands::attach, "UART [raw]",
+     "bytes go to and from the port, until Ctrl-] Enter (0x1D and a byte; 0x1D twice sends one); "
+     "raw: until the connection ends"},
+    {"status", &ControlCommands::status, "", "what the gateway does, in numbers"},
+    {"limits", &ControlCommands::limits, "", "how many of everything there is, and is in use"},
+    {"quit", &ControlCommands::quit, "", "close this connection"},
+}};
+
+// --- Answers -----------------------------------------------------------------------------------
+
+void ControlCommands::execute(std::string_view line) {
+  const control::Words<most_words> words(line);
+  if (words.too_many()) {
+    error("too many words", "this command", "use several commands");
+    return;
+  }
+  if (words.all().empty()) {
+    ok();
+    return;
+  }
+  const std::string_view name = words.all().front();
+  const auto command = std::ranges::find(commands, name, &Command::name);
+  if (command == commands.end()) {
+    error("no such command", quoted(name), "try help");
+    return;
+  }
+  (this->*command->execute)(words.all().subspan(1));
+}
+
+void ControlCommands::list(Make make) {
+  make_ = make;
+  position_ = 0;
+  rows_ = 0;
+}
+
+void ControlCommands::answer() {
+  Row row;
+  if ((this->*make_)(position_++, row)) {
+    if (!row.empty()) {
+      session_.put(row);
+      ++rows_;
+    }
+    return;
+  }
+  make_ = nullptr;
+  ok(rows_);
+}
+
+template <class... Parts>
+void ControlCommands::ok(const Parts&... parts) {
+  Row row("ok");
+  if constexpr (sizeof...(parts) > 0) {
+    row.append(' ', parts...);
+  }
+  session_.put(row);
+}
+
+void ControlCommands::error(std::string_view what, std::string_view where,
+                            std::string_view remedy) {
+  Row row;
+  row.append("error: ", what, ", ", where);
+  if (!remedy.empty()) {
+    row.append(", ", remedy);
+  }
+  session_.put(row);
+}
+
+void ControlCommands::error(const Error& error, std::string_view where) {
+  Row what(error.what);
+  if (error.number != 0) {
+    what.append(" (", errno_text(error.number), ')');
+  }
+  this->error(what, where, error.remedy);
+}
+
+void ControlCommands::error(const LineError& error) {
+  this->error(error.error, session_.server().gpio().line(error.line).name);
+}
+
+void ControlCommands::usage(std::string_view name) {
+  const auto command = std::ranges::find(commands, name, &Command::name);
+  Row remedy("write ");
+  remedy.append(name, ' ', command->words);
+  error("words missing or not understood", name, remedy);
+}
+
+void ControlCommands::help(Words words) {
+  if (words.empty()) {
+    list(&ControlCommands::make_help);
+    return;
+  }
+  const auto command = std::ranges::find(commands, words.front(), &Command::name);
+  if (command == commands.end()) {
+    error("no such command", quoted(words.front()), "try help");
+    return;
+  }
+  ok(command->name, ' ', command->words, command->words.empty() ? "" : " ", "- ", command->help);
+}
+
+bool ControlCommands::make_help(std::size_t n, Row& row) {
+  if (n < commands.size()) {
+    const Command& command = commands[n];
+    row.append("help ", command.name, ' ', command.words, command.words.empty() ? "" : " ", "- ",
+               command.help);
+    return true;
+  }
+  return false;
+}
+
+void ControlCommands::quit(Words /*words*/) {
+  ok("bye");
+  session_.quit();
+}
+
+// --- Lines -------------------------------------------------------------------------------------
+
+std::optional<LineIndex> ControlCommands::find_line(std::string_view name) {
+  const auto line = session_.server().gpio().find(name);
+  if (!line) {
+    error("no such line", quoted(name), "see lines");
+  }
+  return line;
+}
+
+/// The lines named, which may be `all`; nothing after an error has been put.
+std::optional<LineSet> ControlCommands::parse_lines(Words words) {
+  const GpioService& gpio = session_.server().gpio();
+  LineSet set;
+  for (const std::string_view word : words) {
+    if (word == "all") {
+      for (std::size_t i = 0; i < gpio.size(); ++i) {
+        set[i] = gpio.line(LineIndex(static_cast<std::uint16_t>(i))).present;
+      }
+      continue;
+    }
+    const auto line = find_line(word);
+    if (!line) {
+      return std::nullopt;
+    }
+    set[index(*line)] = true;
+  }
+  return set;
+}
+
+void ControlCommands::lines(Words words) {
+  const auto chosen = parse_lines(words);
+  if (!chosen) {
+    return;
+  }
+  listed_ = *chosen;
+  if (words.empty()) {
+    listed_.set();
+  }
+  list(&ControlCommands::make_line);
+}
+
+bool ControlCommands::make_line(std::size_t n, Row& row) {
+  GpioService& gpio = session_.server().gpio();
+  if (n >= gpio.size()) {
+    return false;
+  }
+  if (!listed_[n]) {
+    return true;
+  }
+  const LineIndex which{static_cast<std::uint16_t>(n)};
+  const GpioService::Line& line = gpio.line(which);
+  row.append("line ", line.name);
+  const auto info = gpio.info(which);
+  if (!info) {
+    row.append(" missing");
+    return true;
+  }
+  // The kernel's word, but what it can't tell of an as-is line is what we asked for.
+  const LineSettings& settings = info->settings;
+  row.append(' ', name_of(direction_names, settings.direction),
+             " bias=", name_of(bias_names, settings.bias),
+             " drive=", name_of(drive_names, settings.drive),
+             " active=", active_names[settings.active_low ? 1 : 0],
+             " debounce=", settings.debounce.count(), "us",
+             " edges=", name_of(edge_names, settings.edges));
+  const auto level = gpio.level(which);
+  row.append(" level=", level ? (*level ? "1" : "0") : "?");
+  row.append(" consumer=", quoted(info->consumer),
+             " watchers=", std::max(line.rising_watchers, line.falling_watchers));
+  return true;
+}
+
+void ControlCommands::read(Words words) {
+  if (words.empty() || words.size() > board::capacities.lines) {
+    usage("read");
+    return;
+  }
+  std::array<LineIndex, board::capacities.lines> chosen;
+  std::array<bool, board::capacities.lines> levels{};
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const auto line = find_line(words[i]);
+    if (!line) {
+      return;
+    }
+    chosen[i] = *line;
+  }
+  const auto read = session_.server().gpio().read(std::span(chosen).first(words.size()), levels);
+  if (!read) {
+    error(read.error());
+    return;
+  }
+  Row row("ok");
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    row.append(' ', words[i], '=', levels[i]);
+  }
+  session_.put(row);
+}
+
+void ControlCommands::set(Words words) {
+  if (words.empty() || words.size() > board::capacities.lines) {
+    usage("set");
+    return;
+  }
+  std::array<LineIndex, board::capacities.lines> chosen;
+  std::array<bool, board::capacities.lines> levels{};
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const auto [name, value, found] = split(words[i], '=');
+    const auto level = parse_level(value);
+    if (!level) {
+      error("no level", quoted(words[i]), "write LINE=0 or LINE=1");
+      return;
+    }
+    const auto line = find_line(name);
+    if (!line) {
+      return;
+    }
+    chosen[i] = *line;
+    levels[i] = *level;
+  }
+  const auto set = session_.server().gpio().set(std::span(chosen).first(words.size()),
+                                                std::span(levels).first(words.size()));
+  if (!set) {
+    error(set.error());
+    return;
+  }
+  Row row("ok");
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    row.append(' ', split(words[i], '=').key, '=', levels[i]);
+  }
+  session_.put(row);
+}
+
+bool ControlCommands::parse_setting(std::string_view word, LineSettings& settings) {
+  const auto [key, value, found] = split(word, '=');
+  if (!found) {
+    const auto direction = parse_name(word, direction_names);
+    if (direction) {
+      settings.direction = static_cast<Direction>(*direction);
+    }
+    return direction.has_value();
+  }
+  if (key == "bias") {
+    const auto bias = parse_name(value, bias_names);
+    settings.bias = static_cast<Bias>(bias.value_or(0));
+    return bias.has_value();
+  }
+  if (key == "drive") {
+    const auto drive = parse_name(value, drive_names);
+    settings.drive = static_cast<Drive>(drive.value_or(0));
+    return drive.has_value();
+  }
+  if (key == "active") {
+    const auto active = parse_name(value, active_names);
+    settings.active_low = active == std::size_t{1};
+    return active.has_value();
+  }
+  if (key == "debounce") {
+    const auto debounce = parse_duration(value);
+    settings.debounce = debounce.value_or(std::chrono::microseconds(0));
+    return debounce.has_value();
+  }
+  if (key == "level") {
+    const auto level = parse_level(value);
+    settings.output_active = level.value_or(false);
+    return level.has_value();
+  }
+  return false;
+}
+
+void ControlCommands::config(Words words) {
+  const GpioService& gpio = session_.server().gpio();
+  const auto is_line = [&](std::string_view word) { return gpio.find(word).has_value(); };
+  const auto first_setting = std::ranges::find_if_not(words, is_line);
+  const auto count = static_cast<std::size_t>(first_setting - words.begin());
+  const Words settings = words.subspan(count);
+  if (count == 0 && !words.empty()) {
+    (void)find_line(words.front());
+    return;
+  }
+  if (settings.empty()) {
+    usage("config");
+    return;
+  }
+  std::array<GpioService::Change, board::capacities.lines> changes;
+  if (count > changes.size()) {
+    error("a line is named twice", "config", "name each line once");
+    return;
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    changes[i].line = *gpio.find(words[i]);
+    LineSettings& wanted = changes[i].settings;
+    wanted = gpio.settings(changes[i].line);
+    const Direction before = wanted.direction;
+    for (const std::string_view word : settings) {
+      if (!parse_setting(word, wanted)) {
+        error("setting not understood", quoted(word), "try help config");
+        return;
+      }
+    }
+    // What belongs to the other direction does not outlive the change to this one.
+    if (wanted.direction != before && wanted.direction == Direction::output) {
+      wanted.debounce = std::chrono::microseconds(0);
+    }
+    if (wanted.direction != before && wanted.direction == Direction::input) {
+      wanted.drive = Drive::push_pull;
+    }
+  }
+  const auto configured = session_.server().gpio().configure(std::span(changes).first(count));
+  if (!configured) {
+    error(configured.error());
+    return;
+  }
+  ok();
+}
+
+void ControlCommands::watch(Words words) {
+  const auto edges = words.empty() ? std::nullopt : parse_name(words.back(), edge_names);
+  const Words names = words.first(words.size() - (edges ? 1 : 0));
+  if (names.empty() || edges == std::size_t{0}) {
+    usage("watch");
+    return;
+  }
+  const auto chosen = parse_lines(names);
+  if (!chosen) {
+    return;
+  }
+  // Watching anew replaces what was watched of these lines. The new edges come first, so that a line
+  // that stays watched is never without its edges.
+  GpioService& gpio = session_.server().gpio();
+  EventFilter& filter = session_.events().filter;
+  const auto wanted = static_cast<Edges>(edges.value_or(static_cast<std::size_t>(Edges::both)));
+  if (const auto watched = gpio.watch(*chosen, wanted); !watched) {
+    error(watched.error());
+    return;
+  }
+  gpio.unwatch(filter.rising & *chosen, filter.falling & *chosen);
+  filter.rising &= ~*chosen;
+  filter.falling &= ~*chosen;
+  filter.rising |= wanted != Edges::falling ? *chosen : LineSet();
+  filter.falling |= wanted != Edges::rising ? *chosen : LineSet();
+  ok(filter.lines().count());
+}
+
+void ControlCommands::unwatch(Words words) {
+  const auto chosen = words.empty() ? std::optional(LineSet().set()) : parse_lines(words);
+  if (!chosen) {
+    return;
+  }
+  EventFilter& filter = session_.events().filter;
+  session_.server().gpio().unwatch(filter.rising & *chosen, filter.falling & *chosen);
+  filter.rising &= ~*chosen;
+  filter.falling &= ~*chosen;
+  ok(filter.lines().count());
+}
+
+void ControlCommands::release(Words words) {
+  if (words.size() != 1) {
+    usage("release");
+    return;
+  }
+  const auto line = find_line(words[0]);
+  if (!line) {
+    return;
+  }
+  if (const auto released = session_.server().gpio().release(*line); !released) {
+    error(released.error(), words[0]);
+    return;
+  }
+  ok();
+}
+
+void ControlCommands::pull(Words words) {
+  if (words.size() != 2 || (words[1] != "up" && words[1] != "down")) {
+    usage("pull");
+    return;
+  }
+  const auto line = find_line(words[0]);
+  if (!line) {
+    return;
+  }
+  if (const auto pulled = session_.server().gpio().pull(*line, words[1] == "up"); !pulled) {
+    error(pulled.error(), words[0]);
+    return;
+  }
+  ok();
+}
+
+// --- Serial ports ------------------------------------------------------------------------------
+
+void ControlCommands::uarts(Words /*words*/) { list(&ControlCommands::make_uart); }
+
+bool ControlCommands::make_uart(std::size_t n, Row& row) {
+  const UartService& uarts = session_.server().uarts();
+  if (n >= uarts.size()) {
+    return false;
+  }
+  const UartService::Port& port = uarts.port(UartIndex(static_cast<std::uint8_t>(n)));
+  std::string_view state = "closed";
+  if (port.uart.is_open()) {
+    state = "open";
+  } else if (port.lost) {
+    state = "gone";
+  }
+  const std::string_view path =
+      port.uart.is_open() ? port.uart.path() : port.config.paths[0].view();
+  row.append("uart ", port.config.name, ' ', state, " path=", path.empty() ? "-" : path,
+             " settings=", to_text(port.config.settings), " clients=", port.attached,
+             " received=", port.received, " sent=", port.sent, " discarded=", port.discarded,
+             " reopened=", port.reopened);
+  if (port.uart.is_open()) {
+    if (const auto counters = port.uart.counters()) {
+      row.append(" framing-errors=", counters->framing_errors,
+                 " parity-errors=", counters->parity_errors, " overruns=", counters->overruns,
+                 " buffer-overruns=", counters->buffer_overruns, " breaks=", counters->breaks);
+    }
+  }
+  return true;
+}
+
+void ControlCommands::uart(Words words) {
+  if (words.size() != 2) {
+    usage("uart");
+    return;
+  }
+  UartService& uarts = session_.server().uarts();
+  const auto port = uarts.find(words[0]);
+  if (!port) {
+    error("no such serial port", quoted(words[0]), "see uarts");
+    return;
+  }
+  const auto settings = parse_uart_settings(words[1]);
+  if (!settings) {
+    error("settings not understood", quoted(words[1]), "write for example 115200,8N1");
+    return;
+  }
+  if (const auto configured = uarts.configure(*port, *settings); !configured) {
+    error(configured.error(), words[0]);
+    return;
+  }
+  ok(words[0], ' ', to_text(*settings));
+}
+
+void ControlCommands::attach(Words words) {
+  const bool raw = words.size() == 2 && words[1] == "raw";
+  if (words.size() != 1 && !raw) {
+    usage("attach");
+    return;
+  }
+  const UartService& uarts = session_.server().uarts();
+  const auto port = uarts.find(words[0]);
+  if (!port) {
+    error("no such serial port", quoted(words[0]), "see uarts");
+    return;
+  }
+  if (const auto attached = session_.attach(*port, !raw); !attached) {
+    error(attached.error(), words[0]);
+    return;
+  }
+  ok("attached ", words[0], ' ', to_text(uarts.port(*port).config.settings),
+     raw ? "" : " Ctrl-] Enter detaches");
+}
+
+// --- Numbers -----------------------------------------------------------------------------------
+
+void ControlCommands::status(Words /*words*/) { list(&ControlCommands::make_status); }
+
+bool ControlCommands::make_status(std::size_t n, Row& row) {
+  ControlServer& server = session_.server();
+  const ReactorStatistics loop = server.reactor().statistics();
+  const GpioService& gpio = server.gpio();
+  constexpr std::size_t first_queue = 2;
+  constexpr std::size_t after_queues = first_queue + priority_count;
+  if (n >= first_queue && n < after_queues) {
+    const QueueStatistics& queue = loop.queues[n - first_queue];
+    row.append("queue ", priority_names[n - first_queue], " depth=", queue.depth,
+               " high-water=", queue.high_water, " dispatched=", queue.dispatched,
+               " refused=", queue.refused);
+    return true;
+  }
+  switch (n) {
+    case 0:
+      row.append("gateway version=", version, " board=", server.board().name,
+                 " uptime=", microseconds(server.reactor().now() - server.started()), "us");
+      return true;
+    case 1:
+      row.append("loop poller=", server.reactor().poller().name(), " turns=", loop.turns,
+                 " sleeps=", loop.sleeps, " timers-expired=", loop.timers_expired,
+                 " periods-missed=", loop.periods_missed, " stale-events=", loop.stale_events,
+                 " mailbox-refused=", loop.mailbox_refused);
+      return true;
+    case after_queues:
+      row.append("connections open=", server.statistics().open,
+                 " most=", server.statistics().most, " served=", server.statistics().served,
+                 " refused=", server.statistics().refused);
+      return true;
+    case after_queues + 1: {
+      std::uint64_t lost = 0;
+      for (const auto& reader : server.readers()) {
+        lost += reader.lost_in_total();
+      }
+      row.append("events logged=", server.log().appended(), " lost-by-clients=", lost,
+                 " watched=", session_.events().filter.lines().count());
+      return true;
+    }
+    case after_queues + 2:
+      row.append("heap calls-since-start=", hal::heap_trap::calls());
+      return true;
+    case after_queues + 3: {
+      std::uint32_t claimed = 0;
+      std::uint32_t watched = 0;
+      for (std::size_t i = 0; i < gpio.size(); ++i) {
+        const auto& line = gpio.line(LineIndex(static_cast<std::uint16_t>(i)));
+        claimed += line.claimed() ? 1U : 0U;
+        watched += line.watched() ? 1U : 0U;
+      }
+      row.append("gpio lines=", gpio.size(), " missing=", gpio.statistics().missing,
+                 " claimed=", claimed, " watched=", watched, " edges=", gpio.statistics().edges,
+                 " lost-by-kernel=", gpio.statistics().lost);
+      return true;
+    }
+    default:
+      break;
+  }
+  const std::size_t after_gpio = n - (after_queues + 4);
+  if (after_gpio < server.uarts().size()) {
+    return make_uart(after_gpio, row);
+  }
+  const auto slow = server.reactor().ledger().entry(after_gpio - server.uarts().size());
+  if (slow) {
+    row.append("slow ", slow->name, " count=", slow->count,
+               " worst=", microseconds(slow->worst), "us backlog=", slow->backlog);
+  }
+  return slow.has_value();
+}
+
+void ControlCommands::limits(Words /*words*/) { list(&ControlCommands::make_limit); }
+
+bool ControlCommands::make_limit(std::size_t n, Row& row) {
+  ControlServer& server = session_.server();
+  const ReactorStatistics loop = server.reactor().statistics();
+  const ReactorLimits& reactor = server.reactor().limits();
+  const board::Capacities& capacities = board::capacities;
+  const auto limit = [&row](std::string_view name, std::size_t most) {
+    row.append("limit ", name, ' ', most);
+  };
+  const auto limit_used = [&](std::string_view name, std::size_t most, std::size_t used) {
+    limit(name, most);
+    row.append(" used=", used);
+  };
+  switch (n) {
+    case 0:
+      limit_used("fds", reactor.fds, loop.watches);
+      return true;
+    case 1:
+      limit_used("timers", reactor.timers, loop.timers);
+      return true;
+    case 2:
+      limit_used("messages", reactor.messages, reactor.messages - loop.messages_free);
+      row.append(" high-water=", reactor.messages - loop.messages_least_free);
+      return true;
+    case 3:
+      limit("mailbox", reactor.mailbox);
+      return true;
+    case 4:
+      limit_used("lines", capacities.lines, server.gpio().size());
+      return true;
+    case 5:
+      limit_used("uarts", capacities.uarts, server.uarts().size());
+      return true;
+    case 6:
+      limit_used("listeners", capacities.listeners, server.listener_count());
+      return true;
+    case 7:
+      limit_used("connections", capacities.connections, server.statistics().open);
+      row.append(" high-water=", server.statistics().most);
+      return true;
+    case 8:
+      limit("line-length", capacities.line_length);
+      return true;
+    case 9:
+      limit("receive-ring", capacities.receive_ring);
+      return true;
+    case 10:
+      limit("send-ring", capacities.send_ring);
+      return true;
+    case 11:
+      limit("uart-ring", capacities.uart_ring);
+      return true;
+    case 12:
+      limit("events", capacities.events);
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace millrace

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "board/boards.hpp"
+#include "firmware/gateway/control_session.hpp"
+#include "firmware/gateway/event.hpp"
+#include "firmware/gateway/gpio_service.hpp"
+#include "firmware/gateway/uart_service.hpp"
+#include "firmware/reactor/reactor.hpp"
+#include "hal/socket.hpp"
+
+namespace millrace {
+
+/// The control port: accepts clients on any number of addresses and keeps a session for each. When
+/// all sessions are taken, the next client is told so and closed.
+class ControlServer final : public UartObserver {
+ public:
+  struct Statistics {
+    std::uint32_t open = 0;
+    std::uint32_t most = 0;     ///< open at once
+    std::uint64_t served = 0;   ///< clients accepted
+    std::uint64_t refused = 0;  ///< clients turned away: no session or no descriptor was free
+  };
+
+  ControlServer(Reactor& reactor, GatewayLog& log, std::span<GatewayLog::Reader> readers)
+      : reactor_(reactor), log_(log), readers_(readers) {}
+
+  /// `board` is what status shows. Errors: those of Reactor::add_notifier() and add_timer().
+  [[nodiscard]] Result<void> open(GpioService& gpio, UartService& uarts, const board::Board& board);
+
+  /// Serves clients at `address` too; returns the address with the port that the kernel chose.
+  /// Errors: those of hal::listen(); ENOSPC (Capacities::listeners).
+  [[nodiscard]] Result<hal::SocketAddress> listen(const hal::SocketAddress& address);
+
+  /// Stops listening, says good-bye to every client, and closes.
+  void close();
+
+  /// Raised by whoever appends to the log: the sessions pass it on.
+  [[nodiscard]] NotifierId changed() const { return changed_; }
+
+  void on_uart_data(UartIndex uart, std::span<const std::byte> data) override;
+  void on_uart_room(UartIndex uart) override;
+  void on_uart_presence(UartIndex uart, bool present) override;
+
+  [[nodiscard]] Reactor& reactor() { return reactor_; }
+  [[nodiscard]] GatewayLog& log() { return log_; }
+  [[nodiscard]] GpioService& gpio() { return *gpio_; }
+  [[nodiscard]] UartService& uarts() { return *uarts_; }
+  [[nodiscard]] const board::Board& board() const { return *board_; }
+  [[nodiscard]] Instant started() const { return started_; }
+  [[nodiscard]] const Statistics& statistics() const { return statistics_; }
+  [[nodiscard]] std::size_t listener_count() const { return listener_count_; }
+  [[nodiscard]] std::span<const GatewayLog::Reader> readers() const { return readers_; }
+
+  /// A session has ended.
+  void on_closed() { --statistics_.open; }
+
+ private:
+  static constexpr Duration accept_pause = std::chrono::milliseconds(100);
+  static constexpr int backlog = 64;
+  static constexpr std::size_t accept_batch = 16;  ///< clients accepted in one go
+
+  struct Listener {
+    ControlServer* server = nullptr;
+    hal::Fd socket;
+    hal::SocketAddress address;
+    WatchId watch;
+
+    void on_ready(const Message& message);
+  };
+
+  void accept(Listener& listener);
+  void admit(hal::Accepted accepted);
+  void pause();
+  void on_pause_over(const Message& message);
+  void on_changed(const Message& message);
+
+  Reactor& reactor_;
+  GatewayLog& log_;
+  std::span<GatewayLog::Reader> readers_;
+  GpioService* gpio_ = nullptr;
+  UartService* uarts_ = nullptr;
+  const board::Board* board_ = nullptr;
+  Instant started_;
+  NotifierId changed_;
+  TimerId resume_;
+  hal::SpareFd spare_;
+  Statistics statistics_;
+  std::size_t listener_count_ = 0;
+  std::array<Listener, board::capacities.listeners> listeners_{};
+  std::array<ControlSession, board::capacities.connections> sessions_{};
+};
+
+}  // namespace millrace

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#include "firmware/gateway/control_session.hpp"
+
+#include <array>
+#include <utility>
+
+#include "firmware/gateway/control_server.hpp"
+#include "hal/io.hpp"
+
+namespace millrace {
+namespace {
+
+using Status = hal::Transfer::Status;
+
+/// What a session does in one go before others get their turn.
+constexpr int rounds = 64;
+
+FixedString<ControlSession::longest_row> to_text(const Event& event, std::string_view line) {
+  FixedString<ControlSession::longest_row> text;
+  constexpr std::int64_t second = 1'000'000'000;
+  const std::int64_t time = event.time.time_since_epoch().count();
+  switch (event.kind) {
+    case Event::Kind::edge:
+      text.append("event edge ", line, event.level ? " rising" : " falling", " level=", event.level,
+                  " seq=", event.sequence);
+      break;
+    case Event::Kind::set:
+      text.append("event set ", line, " level=", event.level);
+      break;
+    case Event::Kind::config:
+      text.append("event config ", line);
+      break;
+    case Event::Kind::gap:
+      text.append("event gap ", line, " lost=", event.count, " level=", event.level);
+      break;
+    case Event::Kind::gone:
+      text.append("event gone ", line);
+      break;
+  }
+  std::array<char, 9> nanoseconds{};
+  std::int64_t rest = time % second;
+  for (auto digit = nanoseconds.rbegin(); digit != nanoseconds.rend(); ++digit) {
+    *digit = static_cast<char>('0' + rest % 10);
+    rest /= 10;
+  }
+  text.append(" time=", time / second, '.', std::string_view(nanoseconds.data(), 9));
+  return text;
+}
+
+}  // namespace
+
+Result<void> ControlSession::open(ControlServer& server, hal::Fd connection,
+                                  GatewayLog::Reader& reader) {
+  const auto watch = server.reactor().watch(connection.get(), Events::readable,
+                                            Handler::to<&ControlSession::on_ready>(*this));
+  if (!watch) {
+    return std::unexpected(watch.error());
+  }
+  server_ = &server;
+  connection_ = std::move(connection);
+  watch_ = *watch;
+  events_ = &reader;
+  server.log().attach(reader);
+  return {};
+}
+
+void ControlSession::close() {
+  if (attachment_) {
+    server_->uarts().detach(attachment_->uart);
+  }
+  server_->gpio().unwatch(events_->filter.rising, events_->filter.falling);
+  server_->log().detach(*events_);
+  (void)server_->reactor().remove(watch_);
+  connection_.reset();
+  commands_.reset();
+  attachment_.reset();
+  input_ended_ = false;
+  closing_ = false;
+  decoder_.reset();
+  escape_.reset();
+  input_.clear();
+  output_.clear();
+  server_->on_closed();
+}
+
+// --- Moving bytes ------------------------------------------------------------------------------
+
+void ControlSession::on_ready(const Message& message) {
+  const Events events = message.ready().events;
+  if (any(events, Events::readable | Events::hangup | Events::error)) {
+    receive();
+  }
+  if (is_open()) {
+    pump();
+  }
+}
+
+void ControlSession::receive() {
+  if (input_ended_) {
+    // Nothing was asked for but errors: both directions are closed, or the connection was reset.
+    close();
+    return;
+  }
+  if (input_.full()) {
+    return;
+  }
+  const auto free = input_.claim_write();
+  const auto transfer = hal::read(connection_.get(), free.first, free.second);
+  switch (transfer.status) {
+    case Status::done:
+      input_.commit_write(transfer.count);
+      break;
+    case Status::would_block:
+      break;
+    case Status::closed:
+      if (transfer.error != 0) {
+        close();
+      } else {
+        input_ended_ = true;
+      }
+      break;
+    case Status::failed:
+      close();
+      break;
+  }
+}
+
+void ControlSession::flush() {
+  while (!output_.empty()) {
+    const auto pieces = output_.claim_read();
+    const auto transfer = hal::send(connection_.get(), pieces.first, pieces.second);
+    if (transfer.status == Status::would_block) {
+      return;
+    }
+    if (!transfer.done()) {
+      close();
+      return;
+    }
+    output_.commit_read(transfer.count);
+  }
+}
+
+void ControlSession::update_interest() {
+  Events interest = Events::error;  // reported anyway: a reset is noticed even while we don't read
+  if (!input_ended_ && !input_.full()) {
+    interest |= Events::readable;
+  }
+  if (!output_.empty()) {
+    interest |= Events::writable;
+  }
+  (void)server_->reactor().modify(watch_, interest);
+}
+
+void ControlSession::pump() {
+  for (int round = 0; round < rounds; ++round) {
+    while (is_open() && work()) {
+    }
+    if (!is_open() || output_.empty()) {
+      break;
+    }
+    const std::size_t before = output_.size();
+    flush();
+    if (!is_open() || output_.size() == before) {
+      break;
+    }
+  }
+  if (!is_open()) {
+    return;
+  }
+  if (finished()) {
+    close();
+    return;
+  }
+  update_interest();
+}
+
+bool ControlSession::finished() const {
+  if (!output_.empty()) {
+    return false;
+  }
+  // A client that has half-closed its connection still gets the events that it watches, and what
+  // the serial port says, until it closes the other half.
+  return closing_ || (input_ended_ && input_.empty() && !attachment_ && !commands_.answering() &&
+                      events_->filter.lines().none());
+}
+
+// --- Work --------------------------------------------------------------------------------------
+
+/// Does one thing, if there is something to do and room for what comes of it.
+bool ControlSession::work() {
+  if (closing_ || !has_room()) {
+    return false;
+  }
+  if (commands_.answering()) {
+    commands_.answer();
+    return true;
+  }
+  if (attachment_) {
+    return feed_uart();
+  }
+  return pass_on_events() || execute_line();
+}
+
+bool ControlSession::pass_on_events() {
+  if (const std::uint32_t lost = events_->take_lost(); lost > 0) {
+    FixedString<longest_row> text;
+    text.append("event lost ", lost);
+    put(text);
+    return true;
+  }
+  const Event* const event = server_->log().peek(*events_);
+  if (event == nullptr) {
+    return false;
+  }
+  put(to_text(*event, server_->gpio().line(event->line).name));
+  server_->log().skip(*events_);
+  return true;
+}
+
+bool ControlSession::execute_line() {
+  using Decoded = decltype(decoder_)::Status;
+  const auto received = input_.claim_read().first;
+  auto rest = received;
+  const auto decoded = decoder_.decode(rest);
+  input_.commit_read(received.size() - rest.size());
+  switch (decoded) {
+    case Decoded::line:
+      commands_.execute(decoder_.line());
+      return true;
+    case Decoded::oversize:
+      put("error: line too long, this command, keep it within the line-length that limits shows");
+      return true;
+    case Decoded::incomplete:
+      break;
+  }
+  if (!input_.empty()) {
+    return true;  // the ring's second piece
+  }
+  if (input_ended_ && decoder_.pending()) {
+    put("error: command not executed, the last line, end it with a newline");
+    decoder_.reset();
+    return true;
+  }
+  return false;
+}
+
+void ControlSession::put(std::string_view line) {
+  output_.write(line.substr(0, longest_row));
+  output_.write("\n");
+}
+
+// --- Serial ports ------------------------------------------------------------------------------
+
+Result<void> ControlSession::attach(UartIndex uart, bool escapes) {
+  auto attached = server_->uarts().attach(uart);
+  if (attached) {
+    attachment_ = Attachment{.uart = uart, .escapes = escapes};
+    escape_.reset();
+  }
+  return attached;
+}
+
+bool ControlSession::feed_uart() {
+  if (std::exchange(attachment_->gone, false)) {
+    put("\nevent uart gone: waiting for it to come back");
+    return true;
+  }
+  if (std::exchange(attachment_->back, false)) {
+    put("\nevent uart back");
+    return true;
+  }
+  if (input_.empty()) {
+    return false;
+  }
+  const auto received = input_.claim_read().first;
+  auto rest = received;
+  const auto before = escape_;
+  const auto decoded = attachment_->escapes
+                           ? escape_.decode(rest)
+                           : control::EscapeDecoder::Decoded{std::exchange(rest, {}), false};
+  const std::size_t taken =
+      decoded.data.empty() ? 0 : server_->uarts().send(attachment_->uart, decoded.data);
+  attachment_->sent += taken;
+  if (taken < decoded.data.size()) {
+    input_.commit_read(taken);
+    escape_ = taken == 0 ? before : control::EscapeDecoder();  // the rest is decoded again
+    return false;
+  }
+  input_.commit_read(received.size() - rest.size());
+  if (decoded.ended) {
+    detach();
+  }
+  return true;
+}
+
+void ControlSession::detach() {
+  server_->uarts().detach(attachment_->uart);
+  FixedString<longest_row> text;
+  text.append("\nok detached ", server_->uarts().port(attachment_->uart).config.name,
+              " received=", attachment_->received, " sent=", attachment_->sent,
+              " dropped=", attachment_->dropped);
+  put(text);
+  attachment_.reset();
+}
+
+void ControlSession::on_uart_data(UartIndex uart, std::span<const std::byte> data) {
+  if (!attachment_ || attachment_->uart != uart) {
+    return;
+  }
+  std::size_t written = output_.write(data);
+  if (written < data.size()) {
+    flush();
+    if (!is_open()) {
+      return;
+    }
+    written += output_.write(data.subspan(written));
+  }
+  attachment_->received += written;
+  attachment_->dropped += data.size() - written;
+  flush();
+  if (is_open()) {
+    update_interest();
+  }
+}
+
+void ControlSession::on_uart_presence(UartIndex uart, bool present) {
+  if (attachment_ && attachment_->uart == uart) {
+    attachment_->gone = !present;
+    attachment_->back = present;
+  }
+}
+
+}  // namespace millrace

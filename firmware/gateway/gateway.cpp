@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#include "firmware/gateway/gateway.hpp"
+
+#include <csignal>
+#include <utility>
+
+#include "drivers/uart_settings.hpp"
+#include "firmware/gateway/version.hpp"
+#include "hal/error_text.hpp"
+#include "hal/heap_trap.hpp"
+#include "hal/log.hpp"
+#include "hal/print.hpp"
+#include "hal/system.hpp"
+
+namespace millrace {
+namespace {
+
+using hal::log;
+using hal::LogLevel;
+
+}  // namespace
+
+ExitCode Gateway::run(const Options& options) {
+  hal::set_log_level(options.log_level);
+  hal::ignore_sigpipe();
+  if (const auto opened = open_loop(); !opened) {
+    log(LogLevel::error, "the loop can't be started: ", describe(opened.error()));
+    return ExitCode::failed;
+  }
+  if (!open_devices(options)) {
+    return ExitCode::no_device;
+  }
+  if (!open_listeners(options)) {
+    server_.close();
+    return ExitCode::no_address;
+  }
+  introduce(options);
+  hal::heap_trap::arm(options.heap_trap);
+  const auto exit = reactor_.run();
+  hal::heap_trap::disarm();
+  if (!exit) {
+    log(LogLevel::error, "the loop can't go on: ", describe(exit.error()));
+    server_.close();
+    return ExitCode::failed;
+  }
+  if (exit->undelivered > 0) {
+    log(LogLevel::warning, exit->undelivered, " messages were not delivered");
+  }
+  return static_cast<ExitCode>(exit->status);
+}
+
+Result<void> Gateway::open_loop() {
+  if (auto opened = reactor_.open(); !opened) {
+    return opened;
+  }
+  auto signals = hal::SignalFd::open(std::array{SIGINT, SIGTERM, SIGHUP});
+  if (!signals) {
+    return std::unexpected(signals.error());
+  }
+  signals_ = std::move(*signals);
+  const auto watch = reactor_.watch(signals_.fd(), Events::readable,
+                                    Handler::to<&Gateway::on_signal>(*this), Priority::urgent);
+  if (!watch) {
+    return std::unexpected(watch.error());
+  }
+  return reactor_.at_quit(Handler::to<&Gateway::on_quit>(*this));
+}
+
+bool Gateway::open_devices(const Options& options) {
+  const board::Board& board = *options.board;
+  const bool simulated = board.gpio == board::GpioBackend::simulation;
+  if (const auto opened = server_.open(gpio_, uarts_, board); !opened) {
+    log(LogLevel::error, "the control port can't be opened: ", describe(opened.error()));
+    return false;
+  }
+  auto opened = simulated ? gpio_sim_.open() : gpio_cdev_.open();
+  hal::Gpio& gpio = simulated ? static_cast<hal::Gpio&>(gpio_sim_) : gpio_cdev_;
+  if (opened) {
+    opened = gpio_.open(gpio, board, server_.changed());
+  }
+  if (!opened) {
+    log(LogLevel::error, "GPIO of board ", board.name, ": ", describe(opened.error()));
+    return false;
+  }
+  for (const auto& uart : std::span(options.uarts).first(options.uart_count)) {
+    if (const auto added = uarts_.add(uart); !added) {
+      log(LogLevel::error, uart.name, uart.paths[0].empty() ? "" : " at ", uart.paths[0], ": ",
+          describe(added.error()));
+      return false;
+    }
+  }
+  return true;
+}
+
+bool Gateway::open_listeners(const Options& options) {
+  for (const auto& address : std::span(options.listeners).first(options.listener_count)) {
+    const auto actual = server_.listen(address);
+    if (!actual) {
+      log(LogLevel::error, "control=", address.text(), ": ", describe(actual.error()));
+      return false;
+    }
+    addresses_[listener_count_++] = *actual;
+    if (!actual->is_local()) {
+      log(LogLevel::warning, "control=", actual->text(),
+          " is open to the network: whoever reaches it controls the lines");
+    }
+  }
+  return true;
+}
+
+void Gateway::introduce(const Options& options) const {
+  hal::print("Millrace ", version, " on board ", options.board->name, ": ",
+             options.board->description);
+  if (gpio_.size() > 0) {
+    hal::print("  lines    ", gpio_.line(LineIndex{0}).name, " to ",
+               gpio_.line(LineIndex(static_cast<std::uint16_t>(gpio_.size() - 1))).name, ", ",
+               gpio_.size() - gpio_.statistics().missing, " of ", gpio_.size());
+  }
+  for (std::size_t i = 0; i < uarts_.size(); ++i) {
+    const auto& port = uarts_.port(UartIndex(static_cast<std::uint8_t>(i)));
+    hal::print("  ", port.config.name, "    ",
+               port.uart.is_open() ? port.uart.path() : port.config.paths[0].view(), " at ",
+               to_text(port.config.settings), port.uart.is_open() ? "" : ", opened by attach");
+  }
+  for (const auto& address : std::span(addresses_).first(listener_count_)) {
+    hal::print("  control  ", address.text());
+  }
+  for (const auto& address : std::span(addresses_).first(listener_count_)) {
+    if (address.family() == hal::SocketAddress::Family::ipv4) {
+      hal::print("Try: printf 'help\\n' | nc -N 127.0.0.1 ", address.port(),
+                 "     or talk to it: nc 127.0.0.1 ", address.port());
+      break;
+    }
+  }
+}
+
+void Gateway::on_signal(const Message& /*message*/) {
+  if (const auto received = signals_.read()) {
+    log(LogLevel::info, "stopping on signal ", received->signal);
+    reactor_.quit(static_cast<int>(ExitCode::stopped));
+  }
+}
+
+void Gateway::on_quit(const Message& /*message*/) {
+  // The lines are given back as they are: nothing resets them.
+  server_.close();
+  uarts_.close();
+}
+
+}  // namespace millrace

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#pragma once
+
+#include <array>
+
+#include "board/boards.hpp"
+#include "firmware/gateway/control_server.hpp"
+#include "firmware/gateway/event.hpp"
+#include "firmware/gateway/gpio_service.hpp"
+#include "firmware/gateway/options.hpp"
+#include "firmware/gateway/uart_service.hpp"
+#include "firmware/reactor/static_reactor.hpp"
+#include "hal/gpio_cdev.hpp"
+#include "hal/gpio_sim.hpp"
+#include "hal/signal_fd.hpp"
+
+namespace millrace {
+
+/// The product: lines and serial ports, shared by the clients of the control port. One object holds
+/// all of its memory.
+///
+///     line's fd ─▶ GpioService ─▶ log of events ─▶ ControlSession ─▶ client
+///     UART's fd ─▶ UartService ───────────────────▶ ControlSession ─▶ client
+class Gateway {
+ public:
+  Gateway() = default;
+
+  /// Opens everything, says what it serves, and runs until a signal ends it.
+  [[nodiscard]] ExitCode run(const Options& options);
+
+ private:
+  static constexpr ReactorLimits limits = {.fds = board::capacities.fds,
+                                           .timers = board::capacities.timers,
+                                           .notifiers = 4,
+                                           .messages = board::capacities.messages,
+                                           .mailbox = board::capacities.mailbox};
+
+  [[nodiscard]] Result<void> open_loop();
+  [[nodiscard]] bool open_devices(const Options& options);
+  [[nodiscard]] bool open_listeners(const Options& options);
+  void introduce(const Options& options) const;
+  void on_signal(const Message& message);
+  void on_quit(const Message& message);
+
+  StaticReactor<limits> reactor_;
+  hal::SignalFd signals_;
+  hal::GpioCdev gpio_cdev_;
+  hal::GpioSim gpio_sim_;
+  std::array<GatewayLog::Reader, board::capacities.connections> readers_{};
+  GatewayLog log_{readers_};
+  ControlServer server_{reactor_, log_, readers_};
+  GpioService gpio_{reactor_, log_};
+  UartService uarts_{reactor_, server_};
+  std::size_t listener_count_ = 0;
+  std::array<hal::SocketAddress, board::capacities.listeners> addresses_{};
+};
+
+}  // namespace millrace

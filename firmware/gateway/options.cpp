@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#include "firmware/gateway/options.hpp"
+
+#include <getopt.h>
+
+#include <optional>
+#include <string_view>
+
+#include "drivers/control/words.hpp"
+#include "drivers/uart_settings.hpp"
+#include "hal/system.hpp"
+
+namespace millrace {
+namespace {
+
+using control::split;
+
+constexpr std::string_view help = R"(usage: gateway [OPTION ...]
+
+Serves GPIO lines and serial ports to clients over TCP and Unix sockets.
+
+  --board NAME           what is wired: sim, rpi3, rpi4, rpi5, rpi-zero2w, qemu-virt, generic
+                         (default: the board that this program was built for)
+  --listen control=ADDR  where the control port listens; may be repeated. ADDR is 7000 (loopback),
+                         127.0.0.1:7000, [::1]:7000, *:7000 (every interface: no password
+                         protects it) or unix:/run/millrace.sock.
+                         (default: 127.0.0.1:7000, and millrace.sock in the runtime directory)
+  --uart NAME=PATH[,SETTINGS]
+                         a serial port; may be repeated, and replaces the board's. PATH is a device,
+                         best one in /dev/serial/by-id/, or `sim` for a simulated port. SETTINGS:
+                         115200,8N1 or 19200,7E2,rtscts (xonxoff, rs485, low-latency)
+  --log LEVEL            error, warning, info or debug (default: info)
+  --heap-trap ACTION     when anything allocates memory after the start: count (see status) or abort
+  --help, --version
+
+Exit status: 0 stopped by a signal, 1 the loop failed, 2 wrong command line, 3 GPIO or a serial port
+can't be used, 4 an address can't be listened at.
+)";
+
+constexpr std::array<std::string_view, 4> log_levels = {"error", "warning", "info", "debug"};
+constexpr std::array<std::string_view, 2> heap_actions = {"count", "abort"};
+
+std::unexpected<OptionError> wrong(std::string_view what, std::string_view where,
+                                   std::string_view remedy) {
+  OptionError text;
+  text.append(what, ", ", where, ", ", remedy);
+  return std::unexpected(text);
+}
+
+std::expected<void, OptionError> add_listener(Options& options, std::string_view text) {
+  const auto [service, address, found] = split(text, '=');
+  if (!found || service != "control") {
+    return wrong("no such service", text, "write --listen control=ADDRESS");
+  }
+  if (options.listener_count == options.listeners.size()) {
+    return wrong("too many addresses", text, "raise listeners in the board's capacities");
+  }
+  const auto parsed = hal::SocketAddress::parse(address);
+  if (!parsed) {
+    return wrong(parsed.error().what, text, parsed.error().remedy);
+  }
+  options.listeners[options.listener_count++] = *parsed;
+  return {};
+}
+
+std::expected<void, OptionError> add_uart(Options& options, std::string_view text) {
+  const auto [name, rest, found] = split(text, '=');
+  const auto [path, settings, has_settings] = split(rest, ',');
+  if (!found || name.empty() || path.empty() || name.find(' ') != std::string_view::npos) {
+    return wrong("no serial port", text, "write --uart NAME=PATH or NAME=sim");
+  }
+  if (options.uart_count == options.uarts.size()) {
+    return wrong("too many serial ports", text, "raise uarts in the board's capacities");
+  }
+  UartService::Config& uart = options.uarts[options.uart_count++];
+  uart.open_at_start = true;
+  uart.name.append(name);
+  if (path != "sim") {
+    uart.paths[0].append(path);
+  }
+  if (uart.name.truncated() || uart.paths[0].truncated()) {
+    return wrong("name or path too long", text, "use a shorter one");
+  }
+  if (has_settings) {
+    const auto parsed = parse_uart_settings(settings);
+    if (!parsed) {
+      return wrong("settings not understood", text, "write for example 115200,8N1");
+    }
+    uart.settings = *parsed;
+  }
+  return {};
+}
+
+void add_board_uarts(Options& options) {
+  for (const board::Uart& wired : options.board->uarts) {
+    UartService::Config& uart = options.uarts[options.uart_count++];
+    uart.name.append(wired.name);
+    for (std::size_t i = 0; i < wired.paths.size(); ++i) {
+      uart.paths[i].append(wired.paths[i] == nullptr ? "" : wired.paths[i]);
+    }
+    // A real one may be the system's console: left alone until somebody asks for it.
+    uart.open_at_start = uart.paths[0].empty();
+  }
+}
+
+void add_default_listeners(Options& options) {
+  (void)add_listener(options, "control=127.0.0.1:7000");
+  FixedString<hal::SocketAddress::max_path> path("control=unix:");
+  const char* const runtime = hal::environment_variable("RUNTIME_DIRECTORY");
+  const char* const session = hal::environment_variable("XDG_RUNTIME_DIR");
+  if (runtime != nullptr) {
+    path.append(runtime, "/millrace.sock");
+  } else if (hal::is_root()) {
+    path.append("/run/millrace.sock");
+  } else if (session != nullptr) {
+    path.append(session, "/millrace.sock");
+  } else {
+    return;  // no place that is this user's alone
+  }
+  (void)add_listener(options, path);
+}
+
+std::expected<void, OptionError> apply(Options& options, int option, std::string_view value) {
+  switch (option) {
+    case 'b':
+      options.board = board::find(value);
+      if (options.board == nullptr) {
+        return wrong("no such board", value, "see --help for those that there are");
+      }
+      return {};
+    case 'l':
+      return add_listener(options, value);
+    case 'u':
+      return add_uart(options, value);
+    case 'v': {
+      const auto level = control::parse_name(value, log_levels);
+      if (!level) {
+        return wrong("no such level", value, "write error, warning, info or debug");
+      }
+      options.log_level = static_cast<hal::LogLevel>(*level);
+      return {};
+    }
+    case 't': {
+      const auto action = control::parse_name(value, heap_actions);
+      if (!action) {
+        return wrong("no such action", value, "write count or abort");
+      }
+      options.heap_trap = static_cast<hal::heap_trap::Action>(*action);
+      return {};
+    }
+    case 'h':
+      options.action = Options::Action::help;
+      return {};
+    case 'V':
+      options.action = Options::Action::version;
+      return {};
+    default:
+      return {};
+  }
+}
+
+}  // namespace
+
+std::expected<Options, OptionError> parse_options(std::span<char* const> arguments) {
+  static constexpr std::array<option, 8> known = {{
+      {"board", required_argument, nullptr, 'b'},
+      {"listen", required_argument, nullptr, 'l'},
+      {"uart", required_argument, nullptr, 'u'},
+      {"log", required_argument, nullptr, 'v'},
+      {"heap-trap", required_argument, nullptr, 't'},
+      {"help", no_argument, nullptr, 'h'},
+      {"version", no_argument, nullptr, 'V'},
+      {nullptr, 0, nullptr, 0},
+  }};
+  Options options;
+  optind = 0;  // glibc: start afresh
+  for (;;) {
+    const int found = getopt_long(static_cast<int>(arguments.size()), arguments.data(), ":",
+                                  known.data(), nullptr);
+    if (found == -1) {
+      break;
+    }
+    const std::string_view word = arguments[static_cast<std::size_t>(optind - 1)];
+    if (found == '?') {
+      return wrong("no such option", word, "try --help");
+    }
+    if (found == ':') {
+      return wrong("a value is missing", word, "try --help");
+    }
+    if (const auto applied = apply(options, found, optarg == nullptr ? "" : optarg); !applied) {
+      return std::unexpected(applied.error());
+    }
+  }
+  if (static_cast<std::size_t>(optind) < arguments.size()) {
+    return wrong("no such argument", arguments[static_cast<std::size_t>(optind)], "try --help");
+  }
+  if (options.uart_count == 0) {
+    if (options.board->uarts.size() > options.uarts.size()) {
+      return wrong("the board has more serial ports than this firmware", options.board->name,
+                   "build it for that board");
+    }
+    add_board_uarts(options);
+  }
+  if (options.listener_count == 0) {
+    add_default_listeners(options);
+  }
+  return options;
+}
+
+std::string_view help_text() { return help; }
+
+}  // namespace millrace

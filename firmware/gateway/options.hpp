@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <expected>
+#include <span>
+
+#include "board/boards.hpp"
+#include "firmware/gateway/uart_service.hpp"
+#include "hal/fixed_string.hpp"
+#include "hal/heap_trap.hpp"
+#include "hal/log.hpp"
+#include "hal/socket.hpp"
+
+namespace millrace {
+
+/// What the gateway ends with, for scripts. `--help` lists them.
+enum class ExitCode : int {
+  stopped = 0,     ///< by SIGINT, SIGTERM or SIGHUP
+  failed = 1,      ///< the loop could not go on
+  usage = 2,       ///< the command line is wrong
+  no_device = 3,   ///< GPIO or a serial port can't be used
+  no_address = 4,  ///< an address can't be listened at
+};
+
+/// The command line.
+struct Options {
+  enum class Action { run, help, version };
+
+  Action action = Action::run;
+  const board::Board* board = &board::selected::board;
+  std::size_t listener_count = 0;
+  std::array<hal::SocketAddress, board::capacities.listeners> listeners{};
+  std::size_t uart_count = 0;  ///< 0: the board's
+  std::array<UartService::Config, board::capacities.uarts> uarts{};
+  hal::LogLevel log_level = hal::LogLevel::info;
+  hal::heap_trap::Action heap_trap = hal::heap_trap::Action::count;
+};
+
+/// Why a command line can't be followed: what, where, remedy.
+using OptionError = FixedString<255>;
+
+/// Reads the command line. Addresses that are not given are the default ones, and so are the board's
+/// serial ports.
+[[nodiscard]] std::expected<Options, OptionError> parse_options(std::span<char* const> arguments);
+
+/// What --help prints.
+[[nodiscard]] std::string_view help_text();
+
+}  // namespace millrace

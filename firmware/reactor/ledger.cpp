@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#include "firmware/reactor/ledger.hpp"
+
+namespace millrace {
+
+void Ledger::record(const Handler& handler, Duration duration, std::uint32_t backlog) {
+  constexpr auto relaxed = std::memory_order_relaxed;
+  const std::string_view name = handler.name();
+  total_.store(total_.load(relaxed) + 1, relaxed);
+  for (Slot& slot : slots_) {
+    const char* const taken = slot.name.load(relaxed);
+    if (taken != nullptr && taken != name.data()) {
+      continue;
+    }
+    slot.count.store(slot.count.load(relaxed) + 1, relaxed);
+    if (duration.count() > slot.worst_ns.load(relaxed)) {
+      slot.worst_ns.store(duration.count(), relaxed);
+      slot.backlog.store(backlog, relaxed);
+    }
+    if (taken == nullptr) {
+      slot.name_size.store(static_cast<std::uint32_t>(name.size()), relaxed);
+      slot.name.store(name.data(), std::memory_order_release);
+    }
+    return;
+  }
+  others_.store(others_.load(relaxed) + 1, relaxed);
+}
+
+std::optional<Ledger::Entry> Ledger::entry(std::size_t index) const {
+  constexpr auto relaxed = std::memory_order_relaxed;
+  if (index >= slots_.size()) {
+    return std::nullopt;
+  }
+  const Slot& slot = slots_[index];
+  const char* const name = slot.name.load(std::memory_order_acquire);
+  if (name == nullptr) {
+    return std::nullopt;
+  }
+  return Entry{.name = {name, slot.name_size.load(relaxed)},
+               .count = slot.count.load(relaxed),
+               .worst = Duration(slot.worst_ns.load(relaxed)),
+               .backlog = slot.backlog.load(relaxed)};
+}
+
+}  // namespace millrace

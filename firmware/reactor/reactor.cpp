@@ -1,0 +1,748 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#include "firmware/reactor/reactor.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "hal/system.hpp"
+#include "hal/watchable.hpp"
+
+namespace millrace {
+namespace {
+
+/// Far enough ahead to be rare, near enough that its count of ticks can't overflow.
+constexpr Duration longest_look_ahead = std::chrono::hours(1);
+
+constexpr std::uint64_t token(WatchId id) {
+  return std::uint64_t{id.generation} << 32U | static_cast<std::uint32_t>(id.fd);
+}
+constexpr std::uint64_t wakeup_token = token(WatchId{});
+
+/// 0 means "none" in an id.
+std::uint32_t next_generation(std::uint32_t generation) {
+  return generation == UINT32_MAX ? 1 : generation + 1;
+}
+
+}  // namespace
+
+Reactor::Reactor(const Memory& memory, const ReactorLimits& limits, hal::Poller& poller,
+                 const hal::Clock& clock)
+    : memory_(memory),
+      limits_(limits),
+      poller_(poller),
+      clock_(clock),
+      heap_(memory.heap, memory.heap_positions),
+      mailbox_(memory.mailbox),
+      first_timer_(static_cast<std::uint32_t>(memory.watches.size())),
+      first_notifier_(first_timer_ + static_cast<std::uint32_t>(memory.timers.size())),
+      quit_item_(first_notifier_ + static_cast<std::uint32_t>(memory.notifiers.size())),
+      first_message_(quit_item_ + 1),
+      first_mailbox_(first_message_ + static_cast<std::uint32_t>(memory.messages.size())),
+      first_queue_(first_mailbox_ + static_cast<std::uint32_t>(memory.mailbox.size())) {
+  for (std::uint32_t queue = first_queue_; queue < first_queue_ + priority_count; ++queue) {
+    memory_.links[queue] = {.next = queue, .previous = queue};
+  }
+  for (auto i = static_cast<std::uint32_t>(memory_.timers.size()); i-- > 0;) {
+    memory_.timers[i].next_free = free_timer_;
+    free_timer_ = i;
+  }
+  for (auto i = static_cast<std::uint32_t>(memory_.notifiers.size()); i-- > 0;) {
+    memory_.notifiers[i].next_free = free_notifier_;
+    free_notifier_ = i;
+  }
+  for (auto i = static_cast<std::uint32_t>(memory_.messages.size()); i-- > 0;) {
+    free_message(first_message_ + i);
+  }
+  statistics_.messages_least_free = statistics_.messages_free;
+}
+
+Result<void> Reactor::open() {
+  auto wakeup = hal::Wakeup::open();
+  if (!wakeup) {
+    return std::unexpected(wakeup.error());
+  }
+  wakeup_ = std::move(*wakeup);
+  (void)hal::set_timer_slack(Duration(1));  // without it timers are 50 µs later, no more
+  cycle_rate_ = clock_.cycle_rate();
+  set_budget(budget_);
+  return poller_.add(wakeup_.fd(), Events::readable, wakeup_token);
+}
+
+// --- Watches -----------------------------------------------------------------------------------
+
+Reactor::Watch* Reactor::find(WatchId id) {
+  // A negative fd becomes a number past every capacity.
+  const auto fd = static_cast<std::uint32_t>(id.fd);
+  if (fd >= memory_.watches.size()) {
+    return nullptr;
+  }
+  Watch& watch = memory_.watches[fd];
+  return watch.in_use && watch.generation == id.generation ? &watch : nullptr;
+}
+
+Result<WatchId> Reactor::watch(int fd, Events interest, Handler handler, Priority priority) {
+  if (fd < 0) {
+    return fail(EBADF, "a descriptor can't be negative", "watch it once it is open");
+  }
+  if (static_cast<std::size_t>(fd) >= memory_.watches.size()) {
+    return fail(ENOSPC, "the descriptor's number is past the reactor's capacity",
+                "raise fds in the board's limits");
+  }
+  Watch& watch = memory_.watches[static_cast<std::size_t>(fd)];
+  if (watch.in_use) {
+    return fail(EEXIST, "the descriptor is watched already", "modify its watch, or dup() it");
+  }
+  const WatchId id{.fd = fd, .generation = next_generation(watch.generation)};
+  auto told = interest != Events::none ? tell_poller(id, watch.registered, interest)
+                                       : hal::check_watchable(fd);
+  if (!told) {
+    return std::unexpected(told.error());
+  }
+  if (interest == Events::none && watch.registered != Events::none) {
+    (void)poller_.remove(fd);  // what is left of a watch removed in this turn: see apply_changes()
+  }
+  watch.handler = handler;
+  watch.generation = id.generation;
+  watch.interest = interest;
+  watch.registered = interest;
+  watch.priority = priority;
+  watch.in_use = true;
+  ++statistics_.watches;
+  return id;
+}
+
+Result<void> Reactor::modify(WatchId id, Events interest) {
+  Watch* const watch = find(id);
+  if (watch == nullptr) {
+    return fail(ENOENT, "the watch is gone");
+  }
+  change_interest(id, *watch, interest);
+  return {};
+}
+
+Result<void> Reactor::remove(WatchId id) {
+  Watch* const watch = find(id);
+  if (watch == nullptr) {
+    return fail(ENOENT, "the watch is gone");
+  }
+  change_interest(id, *watch, Events::none);
+  watch->in_use = false;
+  --statistics_.watches;
+  return {};
+}
+
+void Reactor::change_interest(WatchId id, Watch& watch, Events interest) {
+  const auto fd = static_cast<std::uint32_t>(id.fd);
+  watch.interest = interest;
+  if (watch.pending != Events::none) {
+    watch.pending =
+        interest == Events::none ? Events::none : watch.pending & (interest | always_reported);
+    if (watch.pending == Events::none) {
+      unlink(watch.priority, fd);
+    }
+  }
+  note_change(fd);
+}
+
+void Reactor::note_change(std::uint32_t fd) {
+  Watch& watch = memory_.watches[fd];
+  if (!watch.changed) {
+    watch.changed = true;
+    memory_.changes[change_count_++] = fd;
+  }
+}
+
+void Reactor::apply_changes() {
+  for (const std::uint32_t fd : memory_.changes.first(change_count_)) {
+    Watch& watch = memory_.watches[fd];
+    watch.changed = false;
+    if (watch.interest == watch.registered) {
+      continue;
+    }
+    if (watch.interest == Events::none) {
+      // Fails when the descriptor was closed after its watch: the kernel has forgotten it then, or
+      // will report it as stale if a dup keeps it alive.
+      (void)poller_.remove(static_cast<int>(fd));
+      watch.registered = Events::none;
+    } else if (tell_poller({.fd = static_cast<std::int32_t>(fd), .generation = watch.generation},
+                           watch.registered, watch.interest)) {
+      watch.registered = watch.interest;
+    } else {
+      // Closed without being removed: the owner learns of it as of any other error, once.
+      watch.registered = watch.interest = Events::none;
+      queue_events(fd, Events::error);
+    }
+  }
+  change_count_ = 0;
+}
+
+Result<void> Reactor::tell_poller(WatchId id, Events registered, Events interest) {
+  auto told = registered == Events::none ? poller_.add(id.fd, interest, token(id))
+                                         : poller_.modify(id.fd, interest, token(id));
+  // The number may have come to mean another description since the poller was last told of it, and
+  // even the same again.
+  if (!told && told.error().number == ENOENT) {
+    told = poller_.add(id.fd, interest, token(id));
+  } else if (!told && told.error().number == EEXIST) {
+    told = poller_.modify(id.fd, interest, token(id));
+  }
+  return told;
+}
+
+Result<void> Reactor::rebuild_poller() {
+  if (auto reset = poller_.reset(); !reset) {
+    return reset;
+  }
+  if (auto added = poller_.add(wakeup_.fd(), Events::readable, wakeup_token); !added) {
+    return added;
+  }
+  rebuild_ = false;
+  for (std::uint32_t fd = 0; fd < memory_.watches.size(); ++fd) {
+    memory_.watches[fd].registered = Events::none;
+    if (memory_.watches[fd].interest != Events::none) {
+      note_change(fd);
+    }
+  }
+  return {};
+}
+
+// --- Timers ------------------------------------------------------------------------------------
+
+Reactor::Timer* Reactor::find(TimerId id) {
+  if (id.index >= memory_.timers.size()) {
+    return nullptr;
+  }
+  Timer& timer = memory_.timers[id.index];
+  return timer.in_use && timer.generation == id.generation ? &timer : nullptr;
+}
+
+const Reactor::Timer* Reactor::find(TimerId id) const {
+  return const_cast<Reactor*>(this)->find(id);
+}
+
+Result<TimerId> Reactor::add_timer(Handler handler, Priority priority) {
+  if (free_timer_ == none) {
+    return fail(ENOSPC, "all timers are in use", "raise timers in the board's limits");
+  }
+  Timer& timer = memory_.timers[free_timer_];
+  const TimerId id{.index = free_timer_, .generation = next_generation(timer.generation)};
+  free_timer_ = timer.next_free;
+  timer.handler = handler;
+  timer.generation = id.generation;
+  timer.priority = priority;
+  timer.in_use = true;
+  ++statistics_.timers;
+  return id;
+}
+
+void Reactor::start_timer(TimerId id, Instant deadline, Duration period) {
+  Timer* const timer = find(id);
+  if (timer == nullptr) {
+    return;
+  }
+  if (timer->expiries > 0) {
+    timer->expiries = 0;
+    unlink(timer->priority, first_timer_ + id.index);
+  }
+  timer->period = period;
+  if (deadline == never) {
+    heap_.erase(id.index);
+    return;
+  }
+  heap_.insert(id.index, deadline);
+  if (heap_.front().timer == id.index) {
+    next_look_tick_ = 0;
+  }
+}
+
+void Reactor::arm_at(TimerId id, Instant deadline) { start_timer(id, deadline, Duration::zero()); }
+
+void Reactor::arm_after(TimerId id, Duration delay) {
+  start_timer(id, saturating_add(clock_.now(), delay), Duration::zero());
+}
+
+void Reactor::arm_every(TimerId id, Duration period, Instant first) {
+  start_timer(id, first, std::max(period, Duration(1)));
+}
+
+void Reactor::cancel(TimerId id) { start_timer(id, never, Duration::zero()); }
+
+bool Reactor::armed(TimerId id) const {
+  const Timer* const timer = find(id);
+  return timer != nullptr && (heap_.contains(id.index) || timer->expiries > 0);
+}
+
+void Reactor::remove_timer(TimerId id) {
+  Timer* const timer = find(id);
+  if (timer == nullptr) {
+    return;
+  }
+  cancel(id);
+  timer->in_use = false;
+  timer->next_free = free_timer_;
+  free_timer_ = id.index;
+  --statistics_.timers;
+}
+
+Instant Reactor::now() {
+  if (!now_valid_ || !running_) {
+    now_ = clock_.now();
+    now_valid_ = true;
+  }
+  return now_;
+}
+
+void Reactor::queue_expired() {
+  if (heap_.empty()) {
+    next_look_tick_ = UINT64_MAX;
+    return;
+  }
+  const Instant now = clock_.now();
+  const std::uint64_t tick = ticks();
+  while (!heap_.empty() && heap_.front().deadline <= now) {
+    const auto [deadline, order, index] = heap_.front();
+    Timer& timer = memory_.timers[index];
+    if (timer.expiries == 0) {
+      timer.deadline = deadline;
+      push(timer.priority, first_timer_ + index);
+    }
+    timer.expiries += timer.expiries < UINT32_MAX ? 1 : 0;
+    if (timer.period == Duration::zero()) {
+      heap_.erase(index);
+    } else {
+      const auto passed = saturating_sub(now, deadline) / timer.period;
+      timer.expiries +=
+          static_cast<std::uint32_t>(std::min<Duration::rep>(passed, UINT32_MAX - timer.expiries));
+      // deadline + passed periods is not after now, so only the last step can pass the end of time.
+      const Instant next = saturating_add(deadline + timer.period * passed, timer.period);
+      if (next == never) {
+        heap_.erase(index);
+      } else {
+        heap_.insert(index, next);
+      }
+    }
+  }
+  if (heap_.empty()) {
+    next_look_tick_ = UINT64_MAX;
+    return;
+  }
+  const Duration ahead = std::min(saturating_sub(heap_.front().deadline, now), longest_look_ahead);
+  next_look_tick_ = tick + to_ticks(ahead);
+}
+
+// --- Notifiers and posts -----------------------------------------------------------------------
+
+Reactor::Notifier* Reactor::find(NotifierId id) {
+  if (id.index >= memory_.notifiers.size()) {
+    return nullptr;
+  }
+  Notifier& notifier = memory_.notifiers[id.index];
+  return notifier.in_use && notifier.generation == id.generation ? &notifier : nullptr;
+}
+
+Result<NotifierId> Reactor::add_notifier(Handler handler, Priority priority) {
+  if (free_notifier_ == none) {
+    return fail(ENOSPC, "all notifiers are in use", "raise notifiers in the board's limits");
+  }
+  Notifier& notifier = memory_.notifiers[free_notifier_];
+  const NotifierId id{.index = free_notifier_, .generation = next_generation(notifier.generation)};
+  free_notifier_ = notifier.next_free;
+  notifier.handler = handler;
+  notifier.generation = id.generation;
+  notifier.priority = priority;
+  notifier.in_use = true;
+  ++statistics_.notifiers;
+  return id;
+}
+
+void Reactor::raise(NotifierId id) {
+  Notifier* const notifier = find(id);
+  if (notifier == nullptr || notifier->raised) {
+    return;
+  }
+  notifier->raised = true;
+  push(notifier->priority, first_notifier_ + id.index);
+}
+
+void Reactor::remove_notifier(NotifierId id) {
+  Notifier* const notifier = find(id);
+  if (notifier == nullptr) {
+    return;
+  }
+  if (notifier->raised) {
+    notifier->raised = false;
+    unlink(notifier->priority, first_notifier_ + id.index);
+  }
+  notifier->in_use = false;
+  notifier->next_free = free_notifier_;
+  free_notifier_ = id.index;
+  --statistics_.notifiers;
+}
+
+Result<void> Reactor::post(Handler handler, Message message) {
+  const auto queue = static_cast<std::size_t>(message.priority);
+  if (statistics_.messages_free <= limits_.margin[queue]) {
+    ++queues_[queue].statistics.refused;
+    return fail(ENOSPC, "the message queue is full", "raise messages in the board's limits");
+  }
+  message.handler = handler;
+  message.kind = MessageKind::posted;
+  const std::uint32_t item = free_message_;
+  free_message_ = memory_.links[item].next;
+  --statistics_.messages_free;
+  statistics_.messages_least_free =
+      std::min(statistics_.messages_least_free, statistics_.messages_free);
+  memory_.messages[item - first_message_] = message;
+  push(message.priority, item);
+  return {};
+}
+
+void Reactor::free_message(std::uint32_t item) {
+  memory_.links[item].next = free_message_;
+  free_message_ = item;
+  ++statistics_.messages_free;
+}
+
+Result<void> Reactor::post_from_any_thread(Handler handler, Message message) {
+  message.handler = handler;
+  message.kind = MessageKind::posted;
+  if (!mailbox_.push(message)) {
+    mailbox_refused_.fetch_add(1, std::memory_order_relaxed);
+    return fail(ENOSPC, "the mailbox is full", "raise mailbox in the board's limits");
+  }
+  if (asleep_.load(std::memory_order_seq_cst) && asleep_.exchange(false)) {
+    wakeup_.notify();
+  }
+  return {};
+}
+
+void Reactor::queue_mailbox() {
+  while (!mailbox_.empty()) {
+    const std::uint32_t cell = mailbox_.take();
+    push(mailbox_[cell].priority, first_mailbox_ + cell);
+  }
+}
+
+// --- The queues --------------------------------------------------------------------------------
+
+void Reactor::push(Priority priority, std::uint32_t item) {
+  const auto index = static_cast<std::uint32_t>(priority);
+  Link& end = memory_.links[first_queue_ + index];
+  memory_.links[item] = {.next = first_queue_ + index, .previous = end.previous};
+  memory_.links[end.previous].next = item;
+  end.previous = item;
+  waiting_ |= 1U << index;
+  QueueStatistics& statistics = queues_[index].statistics;
+  ++statistics.depth;
+  statistics.high_water = std::max(statistics.high_water, statistics.depth);
+}
+
+void Reactor::unlink(Priority priority, std::uint32_t item) {
+  const Link link = memory_.links[item];
+  memory_.links[link.previous].next = link.next;
+  memory_.links[link.next].previous = link.previous;
+  Queue& queue = queues_[static_cast<std::size_t>(priority)];
+  if (--queue.statistics.depth == 0) {
+    waiting_ &= ~(1U << static_cast<std::uint32_t>(priority));
+    queue.passed_over = 0;
+  }
+}
+
+std::uint32_t Reactor::pop(Priority priority) {
+  const std::uint32_t item =
+      memory_.links[first_queue_ + static_cast<std::uint32_t>(priority)].next;
+  unlink(priority, item);
+  return item;
+}
+
+Priority Reactor::choose_queue() {
+  constexpr auto normal = static_cast<std::size_t>(Priority::normal);
+  constexpr auto background = static_cast<std::size_t>(Priority::background);
+  const auto first = static_cast<std::size_t>(std::countr_zero(waiting_));
+  std::size_t chosen = first;
+  if (!std::has_single_bit(waiting_)) {
+    // A queue that is empty has passed_over 0.
+    if (queues_[background].passed_over >= background_patience) {
+      chosen = background;
+    } else if (queues_[normal].passed_over >= normal_patience) {
+      chosen = normal;
+    }
+    for (std::size_t lower = normal; lower <= background; ++lower) {
+      queues_[lower].passed_over += (waiting_ & 1U << lower) != 0 ? 1 : 0;
+    }
+  }
+  queues_[chosen].passed_over = 0;
+  return static_cast<Priority>(chosen);
+}
+
+std::uint32_t Reactor::backlog() const {
+  std::uint32_t sum = 0;
+  for (const Queue& queue : queues_) {
+    sum += queue.statistics.depth;
+  }
+  return sum;
+}
+
+void Reactor::dispatch_batch(std::uint32_t limit) {
+  tick_ = ticks();
+  for (std::uint32_t n = 0; n < limit && waiting_ != 0 && !quitting_; ++n) {
+    if (tick_ >= next_look_tick_) {
+      queue_expired();
+    }
+    dispatch(choose_queue());
+  }
+}
+
+void Reactor::dispatch(Priority priority) {
+  const std::uint32_t item = pop(priority);
+  if (item == quit_item_) {
+    quitting_ = true;
+    return;
+  }
+  ++queues_[static_cast<std::size_t>(priority)].statistics.dispatched;
+  Message message;
+  message.priority = priority;
+  if (item < first_timer_) {
+    Watch& watch = memory_.watches[item];
+    message.handler = watch.handler;
+    message.kind = MessageKind::ready;
+    message.store(
+        Ready{.watch = {.fd = static_cast<std::int32_t>(item), .generation = watch.generation},
+              .events = std::exchange(watch.pending, Events::none)});
+  } else if (item < first_notifier_) {
+    const std::uint32_t index = item - first_timer_;
+    Timer& timer = memory_.timers[index];
+    const std::uint32_t missed = std::exchange(timer.expiries, 0) - 1;
+    message.handler = timer.handler;
+    message.kind = MessageKind::timer;
+    message.store(Expiry{.timer = {.index = index, .generation = timer.generation},
+                         .missed = missed,
+                         .deadline = timer.deadline});
+    ++statistics_.timers_expired;
+    statistics_.periods_missed += missed;
+  } else if (item < quit_item_) {
+    Notifier& notifier = memory_.notifiers[item - first_notifier_];
+    notifier.raised = false;
+    message.handler = notifier.handler;
+    message.kind = MessageKind::notice;
+  } else if (item < first_mailbox_) {
+    message = memory_.messages[item - first_message_];
+    free_message(item);
+  } else {
+    message = mailbox_[item - first_mailbox_];
+    mailbox_.release(item - first_mailbox_);
+  }
+  invoke(message);
+}
+
+void Reactor::invoke(const Message& message) {
+  constexpr auto relaxed = std::memory_order_relaxed;
+  const Handler handler = message.handler;
+  current_.store(handler.name_address(), relaxed);
+  const std::uint64_t start = tick_;
+  handler(message);
+  tick_ = ticks();
+  const std::uint64_t taken = tick_ - start;
+  current_.store(nullptr, relaxed);
+  if (taken > budget_ticks_) [[unlikely]] {
+    const auto nanoseconds = cycle_rate_ == 0 ? taken : taken * 1000 / cycle_rate_;
+    ledger_.record(handler, Duration(static_cast<Duration::rep>(nanoseconds)), backlog());
+  }
+}
+
+std::uint64_t Reactor::ticks() const {
+  // Counted from the earliest Instant that there is, so that they never wrap.
+  return cycle_rate_ != 0
+             ? hal::cycle_count()
+             : static_cast<std::uint64_t>(clock_.now().time_since_epoch().count()) ^ 1ULL << 63U;
+}
+
+std::uint64_t Reactor::to_ticks(Duration duration) const {
+  const auto nanoseconds = static_cast<std::uint64_t>(std::max(duration, Duration::zero()).count());
+  if (cycle_rate_ == 0) {
+    return nanoseconds;
+  }
+  std::uint64_t product = 0;
+  return __builtin_mul_overflow(nanoseconds, cycle_rate_, &product) ? UINT64_MAX : product / 1000;
+}
+
+void Reactor::set_budget(Duration budget) {
+  budget_ = budget;
+  budget_ticks_ = to_ticks(budget);
+}
+
+// --- Running -----------------------------------------------------------------------------------
+
+Duration Reactor::time_to_wait(Duration max_wait) {
+  if (waiting_ != 0) {
+    return Duration::zero();
+  }
+  if (heap_.empty()) {
+    return max_wait;
+  }
+  return std::min(max_wait, saturating_sub(heap_.front().deadline, clock_.now()));
+}
+
+Result<void> Reactor::poll(Duration max_wait) {
+  Duration wait = time_to_wait(max_wait);
+  if (wait > Duration::zero()) {
+    ++statistics_.sleeps;
+    asleep_.store(true, std::memory_order_seq_cst);
+    if (!mailbox_.empty()) {
+      wait = Duration::zero();
+    }
+  }
+  const auto found = poller_.wait(memory_.poll_events, wait);
+  asleep_.store(false, std::memory_order_relaxed);
+  now_valid_ = false;
+  ++statistics_.turns;
+  if (!found) {
+    return std::unexpected(found.error());
+  }
+  queue_expired();
+  for (const hal::PollEvent& event : memory_.poll_events.first(*found)) {
+    queue_ready(event);
+  }
+  queue_mailbox();
+  return {};
+}
+
+void Reactor::queue_ready(const hal::PollEvent& event) {
+  const auto fd = static_cast<std::uint32_t>(event.token);
+  const auto generation = static_cast<std::uint32_t>(event.token >> 32U);
+  if (fd >= memory_.watches.size() || memory_.watches[fd].generation != generation ||
+      memory_.watches[fd].registered == Events::none) [[unlikely]] {
+    if (event.token == wakeup_token) {
+      wakeup_.clear();
+    } else {
+      // The kernel was told that this is not watched any longer: another descriptor, by dup() or
+      // fork(), keeps the description open, and there is no number left to remove it by.
+      ++statistics_.stale_events;
+      rebuild_ = true;
+    }
+    return;
+  }
+  queue_events(fd, event.events);
+}
+
+void Reactor::queue_events(std::uint32_t fd, Events events) {
+  Watch& watch = memory_.watches[fd];
+  if (watch.pending == Events::none) {
+    push(watch.priority, fd);
+  }
+  watch.pending |= events;
+}
+
+Result<bool> Reactor::turn(Duration max_wait) {
+  if (running_) {
+    return fail(EBUSY, "the loop is running already",
+                "call run() and turn() from outside handlers");
+  }
+  if (quitting_) {
+    return false;
+  }
+  if (rebuild_) {
+    if (auto rebuilt = rebuild_poller(); !rebuilt) {
+      return std::unexpected(rebuilt.error());
+    }
+  }
+  running_ = true;
+  apply_changes();
+  const auto polled = poll(max_wait);
+  if (polled) {
+    dispatch_batch(turn_limit);
+  }
+  running_ = false;
+  if (!polled) {
+    return std::unexpected(polled.error());
+  }
+  return !quitting_;
+}
+
+Result<Exit> Reactor::run() {
+  for (;;) {
+    const auto more = turn();
+    if (!more) {
+      return std::unexpected(more.error());
+    }
+    if (!*more) {
+      return finish();
+    }
+  }
+}
+
+void Reactor::quit(int status) {
+  if (!quit_asked_) {
+    quit_asked_ = true;
+    quit_status_ = status;
+    push(Priority::normal, quit_item_);
+  }
+}
+
+Result<void> Reactor::at_quit(Handler handler) {
+  if (closer_count_ == closers_.size()) {
+    return fail(ENOSPC, "all at_quit handlers are in use", "close several things in one handler");
+  }
+  closers_[closer_count_++] = handler;
+  return {};
+}
+
+Exit Reactor::finish() {
+  running_ = true;
+  quitting_ = false;
+  tick_ = ticks();
+  while (closer_count_ > 0) {
+    Message message;
+    message.handler = closers_[--closer_count_];
+    message.kind = MessageKind::quit;
+    invoke(message);
+  }
+  queue_mailbox();
+  dispatch_batch(static_cast<std::uint32_t>(memory_.links.size()));
+  queue_mailbox();
+  Exit exit{.status = quit_status_};
+  while (waiting_ != 0) {
+    if (discard(pop(static_cast<Priority>(std::countr_zero(waiting_))))) {
+      ++exit.undelivered;
+    }
+  }
+  quit_asked_ = false;
+  running_ = false;
+  return exit;
+}
+
+bool Reactor::discard(std::uint32_t item) {
+  if (item < first_timer_) {
+    memory_.watches[item].pending = Events::none;
+  } else if (item < first_notifier_) {
+    memory_.timers[item - first_timer_].expiries = 0;
+  } else if (item < quit_item_) {
+    memory_.notifiers[item - first_notifier_].raised = false;
+  } else if (item >= first_mailbox_) {
+    mailbox_.release(item - first_mailbox_);
+    return true;
+  } else if (item >= first_message_) {
+    free_message(item);
+    return true;
+  }
+  return false;
+}
+
+std::string_view Reactor::current_handler() const {
+  const std::string_view* const name = current_.load(std::memory_order_relaxed);
+  return name == nullptr ? std::string_view() : *name;
+}
+
+ReactorStatistics Reactor::statistics() const {
+  ReactorStatistics statistics = statistics_;
+  for (std::size_t i = 0; i < priority_count; ++i) {
+    statistics.queues[i] = queues_[i].statistics;
+  }
+  statistics.mailbox_refused = mailbox_refused_.load(std::memory_order_relaxed);
+  return statistics;
+}
+
+}  // namespace millrace

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#pragma once
+
+#include <array>
+#include <bit>
+
+#include "firmware/reactor/reactor.hpp"
+#include "hal/clock.hpp"
+#include "hal/epoll_poller.hpp"
+
+namespace millrace {
+
+/// What a StaticReactor consists of beside the Reactor.
+template <ReactorLimits Limits, class PollerType>
+struct ReactorParts {
+  static_assert(Limits.fds > 0 && Limits.timers > 0 && Limits.notifiers > 0);
+  static_assert(Limits.poll_batch > 0);
+  static_assert(std::has_single_bit(Limits.mailbox) && Limits.mailbox > 1,
+                "mailbox must be a power of two, 2 at least");
+  static_assert(Limits.messages > Limits.margin[0] && Limits.messages > Limits.margin[1] &&
+                    Limits.messages > Limits.margin[2],
+                "each margin must leave a slot to post to");
+
+  static constexpr std::size_t links = Limits.fds + Limits.timers + Limits.notifiers + 1 +
+                                       Limits.messages + Limits.mailbox + priority_count;
+
+  std::array<Reactor::Watch, Limits.fds> watches;
+  std::array<std::uint32_t, Limits.fds> changes;
+  std::array<Reactor::Timer, Limits.timers> timers;
+  std::array<TimerHeap::Entry, Limits.timers> heap;
+  std::array<std::uint32_t, Limits.timers> heap_positions;
+  std::array<Reactor::Notifier, Limits.notifiers> notifiers;
+  std::array<Message, Limits.messages> messages;
+  std::array<Reactor::Link, links> link_memory;
+  std::array<hal::MpscQueue<Message>::Cell, Limits.mailbox> mailbox;
+  std::array<hal::PollEvent, Limits.poll_batch> poll_events;
+
+  [[nodiscard]] Reactor::Memory memory() {
+    return {.watches = watches,
+            .changes = changes,
+            .timers = timers,
+            .heap = heap,
+            .heap_positions = heap_positions,
+            .notifiers = notifiers,
+            .messages = messages,
+            .links = link_memory,
+            .mailbox = mailbox,
+            .poll_events = poll_events};
+  }
+
+  PollerType poller;
+  hal::SystemClock clock;
+};
+
+/// A base class, so that the parts exist before the Reactor that is made of them.
+template <ReactorLimits Limits, class PollerType>
+struct ReactorPartsHolder {
+  ReactorParts<Limits, PollerType> parts_;
+};
+
+/// A Reactor together with all the memory that it will ever use, its poller and its clock: make it
+/// static. `PollerType` is hal::EpollPoller, hal::PollPoller<n> or hal::SelectPoller.
+///
+///     static StaticReactor<ReactorLimits{.fds = 32}> reactor;
+///     if (auto opened = reactor.open(); !opened) …
+template <ReactorLimits Limits, class PollerType = hal::EpollPoller>
+class StaticReactor final : private ReactorPartsHolder<Limits, PollerType>, public Reactor {
+  using Holder = ReactorPartsHolder<Limits, PollerType>;
+
+ public:
+  StaticReactor() : StaticReactor(Holder::parts_.clock) {}
+
+  /// With a clock other than the system's: for tests. It must outlive the reactor.
+  explicit StaticReactor(const hal::Clock& clock)
+      : Reactor(Holder::parts_.memory(), Limits, Holder::parts_.poller, clock) {}
+
+  /// Opens the poller, with what its open() takes, and the reactor: see Reactor::open().
+  template <class... PollerOptions>
+  [[nodiscard]] Result<void> open(PollerOptions... options) {
+    if (auto opened = Holder::parts_.poller.open(options...); !opened) {
+      return opened;
+    }
+    return Reactor::open();
+  }
+};
+
+}  // namespace millrace

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#include "hal/cycle_counter.hpp"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+
+#include "hal/clock.hpp"
+#endif
+
+namespace millrace::hal {
+namespace {
+
+#if defined(__x86_64__)
+std::uint64_t measure() {
+  // CPUID 80000007H EDX bit 8, "Invariant TSC" (Intel SDM volume 3, 18.17.1).
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  if (__get_cpuid(0x80000007U, &eax, &ebx, &ecx, &edx) == 0 || (edx & (1U << 8U)) == 0) {
+    return 0;
+  }
+  const SystemClock clock;
+  const Instant start = clock.now();
+  const std::uint64_t first = cycle_count();
+  Instant now = start;
+  while (now - start < std::chrono::microseconds(200)) {
+    now = clock.now();
+  }
+  return (cycle_count() - first) * 1000 / static_cast<std::uint64_t>((now - start).count());
+}
+#elif defined(__aarch64__)
+std::uint64_t measure() {
+  std::uint64_t frequency = 0;
+  asm("mrs %0, cntfrq_el0" : "=r"(frequency));
+  return frequency / 1'000'000;
+}
+#else
+std::uint64_t measure() { return 0; }
+#endif
+
+}  // namespace
+
+std::uint64_t cycles_per_microsecond() {
+  static const std::uint64_t rate = measure();
+  return rate;
+}
+
+}  // namespace millrace::hal

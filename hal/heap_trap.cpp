@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#include "hal/heap_trap.hpp"
+
+#include <dlfcn.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <cstdlib>
+
+#include "hal/fixed_string.hpp"
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define MILLRACE_SANITIZED
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define MILLRACE_SANITIZED
+#endif
+
+namespace millrace::hal::heap_trap {
+namespace {
+
+enum class State : std::uint8_t { off, count, abort };
+
+constexpr auto relaxed = std::memory_order_relaxed;
+
+std::atomic<State> state = State::off;
+std::atomic<std::uint32_t> exemptions = 0;
+std::atomic<std::uint64_t> seen = 0;
+std::atomic<std::uint64_t> exempt = 0;
+
+#if !defined(MILLRACE_SANITIZED)
+[[noreturn]] void report(const char* function, std::size_t size, void* caller) {
+  state.store(State::off, relaxed);
+  Dl_info info{};
+  FixedString<255> text;
+  text.append("error: ", function, "(", size, ") was called after the start of the loop, by ");
+  if (::dladdr(caller, &info) != 0 && info.dli_sname != nullptr) {
+    text.append(info.dli_sname, " in ");
+  }
+  if (info.dli_fname != nullptr) {
+    text.append(info.dli_fname, " ");
+  }
+  text.append("at 0x", hex(reinterpret_cast<std::uintptr_t>(caller)), "\n");
+  (void)!::write(STDERR_FILENO, text.c_str(), text.size());
+  std::abort();
+}
+
+void note(const char* function, std::size_t size, void* caller) {
+  const State now = state.load(relaxed);
+  if (now == State::off) {
+    return;
+  }
+  if (exemptions.load(relaxed) > 0) {
+    exempt.fetch_add(1, relaxed);
+    return;
+  }
+  seen.fetch_add(1, relaxed);
+  if (now == State::abort) {
+    report(function, size, caller);
+  }
+}
+#endif
+
+}  // namespace
+
+void arm(Action action) {
+  seen.store(0, relaxed);
+  exempt.store(0, relaxed);
+  state.store(action == Action::abort ? State::abort : State::count, relaxed);
+}
+
+void disarm() { state.store(State::off, relaxed); }
+
+std::uint64_t calls() { return seen.load(relaxed); }
+std::uint64_t exempt_calls() { return exempt.load(relaxed); }
+
+Exemption::Exemption() { exemptions.fetch_add(1, relaxed); }
+Exemption::~Exemption() { exemptions.fetch_sub(1, relaxed); }
+
+}  // namespace millrace::hal::heap_trap
+
+#if !defined(MILLRACE_SANITIZED)
+// glibc looks these names up like any other: what the program defines comes first ("Replacing
+// malloc" in glibc's manual), and the originals stay there under their second names.
+extern "C" {
+void* __libc_malloc(std::size_t size);
+void* __libc_calloc(std::size_t count, std::size_t size);
+void* __libc_realloc(void* memory, std::size_t size);
+void* __libc_memalign(std::size_t alignment, std::size_t size);
+void __libc_free(void* memory);
+
+void* malloc(std::size_t size) {
+  millrace::hal::heap_trap::note("malloc", size, __builtin_return_address(0));
+  return __libc_malloc(size);
+}
+
+void* calloc(std::size_t count, std::size_t size) {
+  millrace::hal::heap_trap::note("calloc", count * size, __builtin_return_address(0));
+  return __libc_calloc(count, size);
+}
+
+void* realloc(void* memory, std::size_t size) {
+  millrace::hal::heap_trap::note("realloc", size, __builtin_return_address(0));
+  return __libc_realloc(memory, size);
+}
+
+void* memalign(std::size_t alignment, std::size_t size) {
+  millrace::hal::heap_trap::note("memalign", size, __builtin_return_address(0));
+  return __libc_memalign(alignment, size);
+}
+
+void* aligned_alloc(std::size_t alignment, std::size_t size) {
+  millrace::hal::heap_trap::note("aligned_alloc", size, __builtin_return_address(0));
+  return __libc_memalign(alignment, size);
+}
+
+int posix_memalign(void** memory, std::size_t alignment, std::size_t size) {
+  millrace::hal::heap_trap::note("posix_memalign", size, __builtin_return_address(0));
+  *memory = __libc_memalign(alignment, size);
+  return *memory == nullptr ? ENOMEM : 0;
+}
+
+void free(void* memory) { __libc_free(memory); }
+}
+#endif

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace millrace::hal {
+
+/// A bounded queue from many threads and signal handlers to one reader, without locks: D. Vyukov's
+/// array queue with a sequence number in each cell. A writer that is interrupted between claiming
+/// and filling its cell delays what was posted after it, but never blocks another writer; so a
+/// signal handler may push while its own thread is in the middle of a push.
+///
+/// The reader takes elements in order but may keep each in its cell for as long as it likes, and
+/// release them in any order: nothing has to be copied to be put aside. A cell that is kept is not
+/// free: once the writers come round to it, the queue is full.
+///
+/// push() and empty() are sequentially consistent with each other: a reader that announces (by a
+/// sequentially consistent store) that it goes to sleep and then finds the queue empty is seen
+/// asleep by whoever pushes next.
+///
+/// The cells are given: an array whose length is a power of two, 2 at least. T is trivially
+/// copyable.
+///
+///     cell.turn == position            free: a writer may claim it        (1)
+///     cell.turn == position + 1        filled: the reader may take it     (2)
+///     cell.turn == position + length   released, free a lap later         (1)
+template <class T>
+class MpscQueue {
+ public:
+  struct Cell {
+    std::atomic<std::uint32_t> turn;
+    T value;
+  };
+
+  explicit MpscQueue(std::span<Cell> cells)
+      : cells_(cells), mask_(static_cast<std::uint32_t>(cells.size()) - 1) {
+    for (std::uint32_t i = 0; i <= mask_; ++i) {
+      cells_[i].turn.store(i, std::memory_order_relaxed);
+    }
+  }
+
+  /// False when the queue is full. Any thread, any signal handler.
+  [[nodiscard]] bool push(const T& value) {
+    std::uint32_t position = tail_.load(std::memory_order_relaxed);
+    for (;;) {
+      Cell& cell = cells_[position & mask_];
+      const auto lead =
+          static_cast<std::int32_t>(cell.turn.load(std::memory_order_acquire) - position);
+      if (lead < 0) {
+        return false;
+      }
+      if (lead > 0) {
+        position = tail_.load(std::memory_order_relaxed);
+      } else if (tail_.compare_exchange_weak(position, position + 1, std::memory_order_relaxed)) {
+        cell.value = value;
+        cell.turn.store(position + 1, std::memory_order_seq_cst);
+        return true;
+      }
+    }
+  }
+
+  /// Whether there is nothing to take (or its writer has not finished yet). Reader only.
+  [[nodiscard]] bool empty() const {
+    return cells_[head_ & mask_].turn.load(std::memory_order_seq_cst) != head_ + 1;
+  }
+
+  /// Takes the oldest element: the number of its cell, which is the reader's until release().
+  /// Not to be called when empty. Reader only.
+  [[nodiscard]] std::uint32_t take() { return head_++ & mask_; }
+
+  /// What is in a cell that was taken. Reader only.
+  [[nodiscard]] const T& operator[](std::uint32_t cell) const { return cells_[cell].value; }
+
+  /// Gives a cell that was taken back to the writers. Reader only.
+  void release(std::uint32_t cell) {
+    std::atomic<std::uint32_t>& turn = cells_[cell].turn;
+    turn.store(turn.load(std::memory_order_relaxed) + mask_, std::memory_order_release);
+  }
+
+  [[nodiscard]] std::size_t capacity() const { return cells_.size(); }
+
+ private:
+  static constexpr std::size_t cache_line = 64;
+
+  std::span<Cell> cells_;
+  std::uint32_t mask_;
+  alignas(cache_line) std::atomic<std::uint32_t> tail_ = 0;
+  alignas(cache_line) std::uint32_t head_ = 0;
+};
+
+}  // namespace millrace::hal

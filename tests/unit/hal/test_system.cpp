@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#include <csignal>
+#include <cstdlib>
+#include <gtest/gtest.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "hal/system.hpp"
+
+namespace millrace::hal {
+namespace {
+
+TEST(System, KnowsItsProcess) {
+  EXPECT_EQ(process_id(), static_cast<std::uint64_t>(::getpid()));
+  EXPECT_EQ(is_root(), ::geteuid() == 0);
+}
+
+TEST(System, ReadsTheEnvironment) {
+  ::setenv("MILLRACE_TEST", "value", 1);
+  EXPECT_STREQ(environment_variable("MILLRACE_TEST"), "value");
+  ::unsetenv("MILLRACE_TEST");
+  EXPECT_EQ(environment_variable("MILLRACE_TEST"), nullptr);
+}
+
+TEST(System, SetsTheTimerSlack) {
+  const int before = ::prctl(PR_GET_TIMERSLACK);
+  ASSERT_TRUE(set_timer_slack(std::chrono::microseconds(7)));
+  EXPECT_EQ(::prctl(PR_GET_TIMERSLACK), 7000);
+  for (const Duration wrong : {Duration(0), Duration(-1)}) {
+    const auto set = set_timer_slack(wrong);
+    ASSERT_FALSE(set);
+    EXPECT_EQ(set.error().number, EINVAL);
+  }
+  EXPECT_EQ(::prctl(PR_GET_TIMERSLACK), 7000);
+  ASSERT_TRUE(set_timer_slack(Duration(before)));
+}
+
+TEST(System, TheModelIsTextOrMissing) {
+  const auto model = device_tree_model();
+  EXPECT_EQ(model.has_value(), ::access("/proc/device-tree/model", R_OK) == 0);
+  if (model) {
+    EXPECT_FALSE(model->empty());
+    EXPECT_EQ(model->view().find('\0'), std::string_view::npos);
+  }
+}
+
+TEST(System, IgnoresSigpipe) {
+  const auto before = std::signal(SIGPIPE, SIG_DFL);
+  ignore_sigpipe();
+  EXPECT_EQ(std::raise(SIGPIPE), 0);  // would end the test program
+  EXPECT_EQ(std::signal(SIGPIPE, before), SIG_IGN);
+}
+
+}  // namespace
+}  // namespace millrace::hal

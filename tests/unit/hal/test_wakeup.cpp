@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#include <cerrno>
+#include <csignal>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <thread>
+
+#include "hal/wakeup.hpp"
+
+namespace millrace::hal {
+namespace {
+
+bool readable(int fd, int timeout_ms = 0) {
+  pollfd watched{.fd = fd, .events = POLLIN, .revents = 0};
+  return ::poll(&watched, 1, timeout_ms) == 1;
+}
+
+TEST(Wakeup, IsNotReadableUntilNotified) {
+  const auto wakeup = Wakeup::open();
+  ASSERT_TRUE(wakeup);
+  EXPECT_FALSE(readable(wakeup->fd()));
+  wakeup->notify();
+  EXPECT_TRUE(readable(wakeup->fd()));
+}
+
+TEST(Wakeup, ManyNotificationsAreClearedAtOnce) {
+  const auto wakeup = Wakeup::open();
+  ASSERT_TRUE(wakeup);
+  for (int i = 0; i < 1000; ++i) {
+    wakeup->notify();
+  }
+  wakeup->clear();
+  EXPECT_FALSE(readable(wakeup->fd()));
+  wakeup->clear();  // must not wait
+}
+
+TEST(Wakeup, WakesFromAnotherThread) {
+  const auto wakeup = Wakeup::open();
+  ASSERT_TRUE(wakeup);
+  std::thread other([&] { wakeup->notify(); });
+  EXPECT_TRUE(readable(wakeup->fd(), 10'000));
+  other.join();
+}
+
+const Wakeup* notified_by_signal = nullptr;
+
+TEST(Wakeup, WakesFromASignalHandler) {
+  const auto wakeup = Wakeup::open();
+  ASSERT_TRUE(wakeup);
+  notified_by_signal = &*wakeup;
+  const auto before = std::signal(SIGUSR1, [](int) { notified_by_signal->notify(); });
+  ASSERT_EQ(std::raise(SIGUSR1), 0);
+  EXPECT_TRUE(readable(wakeup->fd()));
+  (void)std::signal(SIGUSR1, before);
+}
+
+TEST(Wakeup, LeavesErrnoAlone) {
+  const Wakeup closed;
+  EXPECT_EQ(closed.fd(), -1);
+  errno = ERANGE;
+  closed.notify();  // its write fails
+  EXPECT_EQ(errno, ERANGE);
+}
+
+}  // namespace
+}  // namespace millrace::hal

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: The Millrace contributors
+"""Each header compiles alone, so that the order of includes never matters."""
+
+import concurrent.futures
+import os
+import pathlib
+import shlex
+import subprocess
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+LAYERS = ("hal", "drivers", "firmware", "board", "tests")
+HEADERS = sorted(h.relative_to(ROOT).as_posix() for layer in LAYERS for h in (ROOT / layer).rglob("*.hpp"))
+
+# `make test` tells which compiler and flags; this is for a pytest started by hand.
+COMPILE = os.environ.get("MILLRACE_COMPILE", """
+    g++ -std=c++23 -fno-exceptions -fno-rtti -I. -DMILLRACE_BOARD=sim
+""")
+
+
+@pytest.fixture(scope="module")
+def complaints():
+    """What the compiler says of each header. They are compiled side by side as one at a time takes long."""
+
+    def compile_alone(header: str) -> str:
+        command = [*shlex.split(COMPILE), "-fsyntax-only", "-x", "c++", "-"]
+        done = subprocess.run(command, input=f'#include "{header}"\n', cwd=ROOT, capture_output=True, text=True)
+        return done.stderr if done.returncode != 0 else ""
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(zip(HEADERS, pool.map(compile_alone, HEADERS)))
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_compiles_alone(header, complaints):
+    assert not complaints[header], complaints[header]
