@@ -14,6 +14,7 @@ Targets
   make test            set up, build and run all tests
   make lint            clang-tidy over the C++ code, shellcheck over the scripts
   make format          clang-format all C++ code in place (make format-check only looks)
+  make boards          build for every board, as each has limits that only its own build checks
   make setup           only install what building and testing need
   make clean           remove build/
 
@@ -30,7 +31,7 @@ endef
 
 MAKEFLAGS := $(MAKEFLAGS) --no-builtin-rules $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 .DELETE_ON_ERROR:
-.PHONY: build run test lint format format-check setup clean help FORCE
+.PHONY: build run test boards lint format format-check setup clean help FORCE
 build:
 
 # --- What to build, and for which board ---
@@ -178,6 +179,9 @@ test: $(test_programs) $(if $(test_scripts),$(gateway) $(examples) $(helpers))
 	  $(if $(filter thread,$(SANITIZE)),$(same_addresses)) $(PYTHON) toolchain/run-tests \
 	  --build $(board_out) --board $(BOARD) $(if $(SANITIZE),--timeout 300) $(if $(V),--verbose) \
 	  $(if $(TEST),--filter $(call quote,$(TEST))) $(test_programs) $(test_scripts)
+
+boards:
+	@for board in $(BOARDS); do $(MAKE) --no-print-directory BOARD=$$board || exit 1; done
 
 # --- Looking after the sources ---
 

@@ -33,7 +33,7 @@ class SystemClock final : public Clock {
  public:
   [[nodiscard]] Instant now() const override {
     timespec time{};
-    ::clock_gettime(CLOCK_MONOTONIC, &time);
+    (void)::clock_gettime(CLOCK_MONOTONIC, &time);
     return Instant(std::chrono::seconds(time.tv_sec) + Duration(time.tv_nsec));
   }
   [[nodiscard]] std::uint64_t cycle_rate() const override { return cycles_per_microsecond(); }

@@ -19,6 +19,11 @@ static_assert(static_cast<int>(LineEvent::Id::rising_edge) == GPIO_V2_LINE_EVENT
 static_assert(static_cast<int>(LineEvent::Id::falling_edge) == GPIO_V2_LINE_EVENT_FALLING_EDGE);
 static_assert(Gpio::max_lines_per_request == GPIO_V2_LINES_MAX);
 
+Result<LineAddress> Gpio::find(std::string_view name, std::string_view otherwise) {
+  const auto found = find(name);
+  return found ? found : find(otherwise);
+}
+
 Result<void> Gpio::pull(LineAddress /*line*/, bool /*up*/) {
   return fail(ENOTSUP, "only a simulated line can be pulled", "use config LINE bias=pull-up");
 }

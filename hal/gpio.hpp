@@ -95,6 +95,9 @@ class Gpio {
   /// Costs an ioctl a line of every chip: for start-up.
   [[nodiscard]] virtual Result<LineAddress> find(std::string_view name) = 0;
 
+  /// The same by the first of two names that finds a line.
+  [[nodiscard]] Result<LineAddress> find(std::string_view name, std::string_view otherwise);
+
   /// The `index`-th line of all, chip after chip; ENOENT past the last. For boards without a table.
   [[nodiscard]] virtual Result<LineAddress> at(std::size_t index) = 0;
 

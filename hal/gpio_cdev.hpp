@@ -43,6 +43,7 @@ class GpioCdev final : public Gpio {
   void close();
 
   /// EACCES in place of ENOENT when there are chips that may not be opened.
+  using Gpio::find;
   [[nodiscard]] Result<LineAddress> find(std::string_view name) override;
   [[nodiscard]] Result<LineAddress> at(std::size_t index) override;
   [[nodiscard]] Result<LineInfo> info(LineAddress line) override;

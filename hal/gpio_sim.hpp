@@ -61,6 +61,7 @@ class GpioSim final : public Gpio {
   /// Releases all requests and the timer. The lines keep their pulls.
   void close();
 
+  using Gpio::find;
   [[nodiscard]] Result<LineAddress> find(std::string_view name) override;
   [[nodiscard]] Result<LineAddress> at(std::size_t index) override;
   [[nodiscard]] Result<LineInfo> info(LineAddress line) override;

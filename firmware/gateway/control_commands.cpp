@@ -48,7 +48,8 @@ std::string_view name_of(const std::array<std::string_view, N>& names, Enum valu
 FixedString<34> quoted(std::string_view text) {
   FixedString<34> result("\"");
   for (const char c : text.substr(0, 32)) {
-    result.append(c < ' ' || c == '"' || c == '\x7f' ? '?' : c);
+    // A char has a sign on x86 and none on ARM: either way, only ASCII passes.
+    result.append(c < ' ' || c > '~' || c == '"' ? '?' : c);
   }
   result.append('"');
   return result;
@@ -385,19 +386,21 @@ void ControlCommands::config(Words words) {
   for (std::size_t i = 0; i < count; ++i) {
     changes[i].line = *gpio.find(words[i]);
     LineSettings& wanted = changes[i].settings;
-    wanted = gpio.settings(changes[i].line);
-    const Direction before = wanted.direction;
+    const LineSettings before = gpio.settings(changes[i].line);
+    wanted = before;
     for (const std::string_view word : settings) {
       if (!parse_setting(word, wanted)) {
         error("setting not understood", quoted(word), "try help config");
         return;
       }
     }
-    // What belongs to the other direction does not outlive the change to this one.
-    if (wanted.direction != before && wanted.direction == Direction::output) {
+    // What belongs to the other direction does not outlive the change to this one; what the command
+    // itself asks for is refused, rather than ignored.
+    const bool turned = wanted.direction != before.direction;
+    if (turned && wanted.direction == Direction::output && wanted.debounce == before.debounce) {
       wanted.debounce = std::chrono::microseconds(0);
     }
-    if (wanted.direction != before && wanted.direction == Direction::input) {
+    if (turned && wanted.direction == Direction::input && wanted.drive == before.drive) {
       wanted.drive = Drive::push_pull;
     }
   }

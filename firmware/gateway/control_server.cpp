@@ -81,9 +81,11 @@ void ControlServer::accept(Listener& listener) {
   for (std::size_t n = 0; n < accept_batch; ++n) {
     auto accepted = hal::accept(listener.socket.get());
     if (!accepted) {
-      ++statistics_.refused;
-      hal::log(LogLevel::warning, "a client could not be accepted: ", describe(accepted.error()));
-      if (!spare_.refuse_one(listener.socket.get(), no_descriptor)) {
+      hal::log(LogLevel::warning, "clients can't be accepted: ", describe(accepted.error()));
+      // The kernel looks for a descriptor first: it may be that nobody waits.
+      if (spare_.refuse_one(listener.socket.get(), no_descriptor)) {
+        ++statistics_.refused;
+      } else {
         pause();
       }
       return;

@@ -77,6 +77,7 @@ void ControlSession::close() {
   commands_.reset();
   attachment_.reset();
   input_ended_ = false;
+  hung_up_ = false;
   closing_ = false;
   decoder_.reset();
   escape_.reset();
@@ -89,7 +90,8 @@ void ControlSession::close() {
 
 void ControlSession::on_ready(const Message& message) {
   const Events events = message.ready().events;
-  if (any(events, Events::readable | Events::hangup | Events::error)) {
+  hung_up_ = hung_up_ || any(events, always_reported);
+  if (any(events, Events::readable | always_reported)) {
     receive();
   }
   if (is_open()) {
@@ -98,12 +100,7 @@ void ControlSession::on_ready(const Message& message) {
 }
 
 void ControlSession::receive() {
-  if (input_ended_) {
-    // Nothing was asked for but errors: both directions are closed, or the connection was reset.
-    close();
-    return;
-  }
-  if (input_.full()) {
+  if (input_ended_ || input_.full()) {
     return;
   }
   const auto free = input_.claim_write();
@@ -142,19 +139,22 @@ void ControlSession::flush() {
   }
 }
 
-void ControlSession::update_interest() {
-  Events interest = Events::error;  // reported anyway: a reset is noticed even while we don't read
+void ControlSession::update_interest(bool more) {
+  // Errors are reported anyway: a reset is noticed even while we don't read. Once noticed it would be
+  // reported for ever, so we listen no more until there is room to read what was sent before it.
+  Events interest = hung_up_ ? Events::none : Events::error;
   if (!input_ended_ && !input_.full()) {
     interest |= Events::readable;
   }
-  if (!output_.empty()) {
+  if (!output_.empty() || more) {
     interest |= Events::writable;
   }
   (void)server_->reactor().modify(watch_, interest);
 }
 
 void ControlSession::pump() {
-  for (int round = 0; round < rounds; ++round) {
+  int round = 0;
+  for (; round < rounds; ++round) {
     while (is_open() && work()) {
     }
     if (!is_open() || output_.empty()) {
@@ -173,12 +173,15 @@ void ControlSession::pump() {
     close();
     return;
   }
-  update_interest();
+  update_interest(round == rounds);
 }
 
 bool ControlSession::finished() const {
   if (!output_.empty()) {
     return false;
+  }
+  if (input_ended_ && hung_up_ && input_.empty()) {
+    return true;  // both directions are closed, or the connection was reset
   }
   // A client that has half-closed its connection still gets the events that it watches, and what
   // the serial port says, until it closes the other half.
@@ -257,6 +260,7 @@ Result<void> ControlSession::attach(UartIndex uart, bool escapes) {
   auto attached = server_->uarts().attach(uart);
   if (attached) {
     attachment_ = Attachment{.uart = uart, .escapes = escapes};
+    attachment_->gone = server_->uarts().port(uart).lost;
     escape_.reset();
   }
   return attached;
@@ -321,7 +325,8 @@ void ControlSession::on_uart_data(UartIndex uart, std::span<const std::byte> dat
   attachment_->dropped += data.size() - written;
   flush();
   if (is_open()) {
-    update_interest();
+    // What waited for room in the send ring goes on, now that nothing else may make it writable.
+    update_interest(!input_.empty() || attachment_->gone || attachment_->back);
   }
 }
 

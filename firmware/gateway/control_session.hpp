@@ -88,7 +88,8 @@ class ControlSession {
   [[nodiscard]] bool feed_uart();
   void detach();
   void flush();
-  void update_interest();
+  /// `more`: there is work left that waits for nothing but its turn.
+  void update_interest(bool more);
   [[nodiscard]] bool has_room() const { return output_.space() > longest_row; }
   [[nodiscard]] bool finished() const;
 
@@ -99,6 +100,7 @@ class ControlSession {
   ControlCommands commands_;
   std::optional<Attachment> attachment_;
   bool input_ended_ = false;  ///< the client sends nothing more
+  bool hung_up_ = false;      ///< nor does it receive: the kernel says so as long as it is watched
   bool closing_ = false;
   control::LineDecoder<board::capacities.line_length> decoder_;
   control::EscapeDecoder escape_;

@@ -20,12 +20,23 @@ using hal::log;
 using hal::LogLevel;
 
 constexpr const char* consumer = "millrace";
+constexpr Error named_twice = {
+    .number = EINVAL, .what = "the line is named twice", .remedy = "name each line once"};
 
 constexpr Edges operator|(Edges a, Edges b) {
   return static_cast<Edges>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
 }
 
 constexpr LineMask bit(std::uint8_t position) { return LineMask{1} << position; }
+
+/// A device tree may call a line "7J1 Header Pin15": a client must be able to name it, and to set it.
+FixedString<31> one_word(std::string_view text) {
+  FixedString<31> word;
+  for (const char c : text) {
+    word.append(c <= ' ' || c == '=' || c == '\x7f' ? '_' : c);
+  }
+  return word;
+}
 
 std::unexpected<LineError> fail_at(LineIndex line, const Error& error) {
   return std::unexpected(LineError{.line = line, .error = error});
@@ -54,10 +65,7 @@ Result<void> GpioService::open(hal::Gpio& gpio, const board::Board& board, Notif
   }
   for (const board::Line& wired : board.lines) {
     Line& line = at(add(wired.name));
-    auto address = gpio.find(wired.kernel);
-    if (!address) {
-      address = gpio.find(wired.fallback);
-    }
+    const auto address = gpio.find(wired.kernel, wired.fallback);
     line.present = address.has_value();
     if (address) {
       line.address = *address;
@@ -80,14 +88,15 @@ Result<void> GpioService::add_named_lines() {
       break;
     }
     const auto info = gpio_->info(*address);
-    if (!info || info->name.empty() || find(info->name)) {
+    const auto name = info ? one_word(info->name) : FixedString<31>();
+    if (name.empty() || find(name)) {
       continue;
     }
     if (count_ == lines_.size()) {
       ++left_out;
       continue;
     }
-    Line& line = at(add(info->name));
+    Line& line = at(add(name));
     line.address = *address;
     line.present = true;
   }
@@ -127,6 +136,9 @@ LineSettings GpioService::settings(LineIndex line) const {
 
 std::optional<bool> GpioService::level(LineIndex which) {
   const Line& line = at(which);
+  if (!line.present) {
+    return std::nullopt;
+  }
   if (!line.claimed()) {
     const auto physical = gpio_->physical_level(line.address);
     return physical ? std::optional(*physical) : std::nullopt;
@@ -139,7 +151,8 @@ LineResult<void> GpioService::read(std::span<const LineIndex> lines, std::span<b
   std::array<Change, board::capacities.lines> changes;
   std::size_t count = 0;
   for (const LineIndex line : lines) {
-    if (!at(line).claimed()) {
+    const auto before = std::span(changes).first(count);
+    if (!at(line).claimed() && std::ranges::find(before, line, &Change::line) == before.end()) {
       changes[count++] = {.line = line, .settings = {}};
     }
   }
@@ -174,6 +187,10 @@ LineResult<void> GpioService::set(std::span<const LineIndex> lines, std::span<co
   std::size_t count = 0;
   for (std::size_t i = 0; i < lines.size(); ++i) {
     const Line& line = at(lines[i]);
+    const auto before = lines.first(i);
+    if (std::ranges::find(before, lines[i]) != before.end()) {
+      return fail_at(lines[i], named_twice);
+    }
     const Direction direction = settings(lines[i]).direction;
     if (direction == Direction::input) {
       return fail_at(lines[i], {.number = EPERM,
@@ -207,10 +224,15 @@ LineResult<void> GpioService::set(std::span<const LineIndex> lines, std::span<co
     if (const auto set = gpio_->set(claims_[claim].request, mask, values); !set) {
       return fail_at(lines[i], set.error());
     }
-  }
-  for (std::size_t i = 0; i < lines.size(); ++i) {
-    at(lines[i]).settings.output_active = levels[i];
-    tell({.kind = Event::Kind::set, .level = levels[i], .line = lines[i], .time = reactor_.now()});
+    for (std::size_t j = i; j < lines.size(); ++j) {
+      if (same_claim(lines[j])) {
+        at(lines[j]).settings.output_active = levels[j];
+        tell({.kind = Event::Kind::set,
+              .level = levels[j],
+              .line = lines[j],
+              .time = reactor_.now()});
+      }
+    }
   }
   return {};
 }
@@ -308,7 +330,7 @@ LineResult<void> GpioService::apply(std::span<const Change> changes) {
     const Line& line = at(which);
     const auto before = changes.first(i);
     if (std::ranges::find(before, which, &Change::line) != before.end()) {
-      return fail_at(which, {.number = EINVAL, .what = "the line is named twice", .remedy = ""});
+      return fail_at(which, named_twice);
     }
     if (!line.present) {
       return fail_at(which, {.number = ENODEV,
@@ -336,10 +358,21 @@ LineResult<void> GpioService::apply(std::span<const Change> changes) {
     const auto together = std::span<const Change>(group).first(count);
     const auto result = claimed == unclaimed ? claim(together) : reconfigure(claimed, together);
     if (!result) {
-      return fail_at(changes[i].line, result.error());
+      return fail_at(claimed == unclaimed ? culprit(together, result.error()) : changes[i].line,
+                     result.error());
     }
   }
   return {};
+}
+
+LineIndex GpioService::culprit(std::span<const Change> changes, const Error& error) {
+  for (const Change& change : changes) {
+    const auto known = info(change.line);
+    if (!known || (error.number == EBUSY && known->used)) {
+      return change.line;
+    }
+  }
+  return changes.front().line;
 }
 
 Result<void> GpioService::claim(std::span<const Change> changes) {
@@ -466,16 +499,18 @@ void GpioService::take_edge(std::uint16_t claim, const hal::LineEvent& edge) {
   Line& line = at(*which);
   ++statistics_.edges;
   const std::uint32_t lost = edge.line_sequence - line.sequence - 1;
-  const bool gap = edge.sequence != claims_[claim].sequence + 1;
+  const std::uint32_t lost_together = edge.sequence - claims_[claim].sequence - 1;
   line.sequence = edge.line_sequence;
   claims_[claim].sequence = edge.sequence;
-  statistics_.lost += lost;
-  if (gap) {
+  statistics_.lost += lost_together;
+  if (lost_together > 0) {
     for (std::size_t i = 0; i < count_; ++i) {
       if (lines_[i].claim == claim) {
         tell_level(LineIndex(static_cast<std::uint16_t>(i)), i == index(*which) ? lost : 0);
       }
     }
+  } else if (lost > 0) {
+    tell_level(*which, lost);  // lost in a gap that was found out by another line's edge
   }
   tell({.kind = Event::Kind::edge,
         .level = edge.id == hal::LineEvent::Id::rising_edge,

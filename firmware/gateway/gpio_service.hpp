@@ -122,6 +122,8 @@ class GpioService {
   [[nodiscard]] hal::Edges wanted_edges(const Line& line) const;
   [[nodiscard]] LineResult<void> apply(std::span<const Change> changes);
   [[nodiscard]] Result<void> claim(std::span<const Change> changes);
+  /// Whose fault it is that `changes` could not be claimed together, as far as the kernel tells.
+  [[nodiscard]] LineIndex culprit(std::span<const Change> changes, const Error& error);
   [[nodiscard]] Result<void> reconfigure(std::uint16_t claim, std::span<const Change> changes);
   [[nodiscard]] LineResult<void> refresh_edges(const LineSet& lines);
   [[nodiscard]] std::optional<LineIndex> line_of(std::uint16_t claim, std::uint32_t offset) const;

@@ -5,6 +5,7 @@
 
 #include <getopt.h>
 
+#include <algorithm>
 #include <optional>
 #include <string_view>
 
@@ -45,7 +46,8 @@ constexpr std::array<std::string_view, 2> heap_actions = {"count", "abort"};
 std::unexpected<OptionError> wrong(std::string_view what, std::string_view where,
                                    std::string_view remedy) {
   OptionError text;
-  text.append(what, ", ", where, ", ", remedy);
+  // A long one must not push the remedy out.
+  text.append(what, ", ", where.empty() ? "an empty value" : where.substr(0, 127), ", ", remedy);
   return std::unexpected(text);
 }
 
@@ -107,19 +109,24 @@ void add_board_uarts(Options& options) {
 
 void add_default_listeners(Options& options) {
   (void)add_listener(options, "control=127.0.0.1:7000");
-  FixedString<hal::SocketAddress::max_path> path("control=unix:");
-  const char* const runtime = hal::environment_variable("RUNTIME_DIRECTORY");
-  const char* const session = hal::environment_variable("XDG_RUNTIME_DIR");
-  if (runtime != nullptr) {
-    path.append(runtime, "/millrace.sock");
-  } else if (hal::is_root()) {
-    path.append("/run/millrace.sock");
-  } else if (session != nullptr) {
-    path.append(session, "/millrace.sock");
-  } else {
+  const auto variable = [](const char* name) {
+    const char* const value = hal::environment_variable(name);
+    return std::string_view(value == nullptr ? "" : value);
+  };
+  const auto runtime = split(variable("RUNTIME_DIRECTORY"), ':').key;  // systemd: the first of them
+  const auto session = variable("XDG_RUNTIME_DIR");
+  std::string_view directory = "/run";
+  if (!runtime.empty()) {
+    directory = runtime;
+  } else if (!hal::is_root()) {
+    directory = session;
+  }
+  if (directory.empty()) {
     return;  // no place that is this user's alone
   }
-  (void)add_listener(options, path);
+  FixedString<hal::SocketAddress::max_path + 32> address("control=unix:");
+  address.append(directory, "/millrace.sock");
+  (void)add_listener(options, address);  // a path too long for a socket is done without
 }
 
 std::expected<void, OptionError> apply(Options& options, int option, std::string_view value) {
@@ -177,12 +184,14 @@ std::expected<Options, OptionError> parse_options(std::span<char* const> argumen
   Options options;
   optind = 0;  // glibc: start afresh
   for (;;) {
-    const int found = getopt_long(static_cast<int>(arguments.size()), arguments.data(), ":",
+    const auto at = static_cast<std::size_t>(std::max(optind, 1));
+    // "+": in the order given, so that the word at fault is the one at `at`.
+    const int found = getopt_long(static_cast<int>(arguments.size()), arguments.data(), "+:",
                                   known.data(), nullptr);
     if (found == -1) {
       break;
     }
-    const std::string_view word = arguments[static_cast<std::size_t>(optind - 1)];
+    const std::string_view word = arguments[at];
     if (found == '?') {
       return wrong("no such option", word, "try --help");
     }

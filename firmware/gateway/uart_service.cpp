@@ -112,7 +112,7 @@ void UartService::update_interest(UartIndex uart) {
   if (port.attached > 0) {
     interest |= Events::readable;
   }
-  if (!slot.output.empty()) {
+  if (!slot.output.empty() || slot.wants_room) {
     interest |= Events::writable;
   }
   (void)reactor_.modify(slot.watch, interest);
@@ -183,6 +183,10 @@ std::size_t UartService::send(UartIndex uart, std::span<const std::byte> data) {
   }
   std::size_t taken = slot.output.write(data);
   flush(uart);
+  if (!port.uart.is_open()) {
+    port.discarded += data.size() - taken;  // flush() has counted the rest
+    return data.size();
+  }
   taken += slot.output.write(data.subspan(taken));
   slot.wants_room = slot.wants_room || taken < data.size();
   update_interest(uart);

@@ -46,9 +46,9 @@ concept Mergeable = requires(T& waiting, const T& newer) {
   { waiting.merge(newer) } -> std::same_as<bool>;
 };
 
-/// Elements of type T that wait for a handler, N at the most, first in, first out. What happens when
-/// there are more is part of the type. It has one notifier of the reactor: however many elements
-/// are pushed, the handler is called once and pops what is there.
+/// Elements of type T that wait for a handler, N at the most, first in, first out. What happens
+/// when there are more is part of the type. It has one notifier of the reactor: however many
+/// elements are pushed, the handler is called once and pops what is there.
 ///
 ///     Channel<Edge, 256, Overflow::drop_oldest> edges;
 ///     if (auto opened = edges.open(reactor, Handler::to<&Log::on_edges>(log)); !opened) …
@@ -136,8 +136,8 @@ class Channel {
     return elements_[oldest];
   }
 
-  /// Has the handler called again although nothing was pushed: for one that leaves elements, so that
-  /// others run in between. They are not announced by themselves.
+  /// Has the handler called again although nothing was pushed: for one that leaves elements, so
+  /// that others run in between. They are not announced by themselves.
   void announce() {
     if (reactor_ != nullptr) {
       reactor_->raise(notifier_);

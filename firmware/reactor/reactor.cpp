@@ -71,9 +71,77 @@ Result<void> Reactor::open() {
   return poller_.add(wakeup_.fd(), Events::readable, wakeup_token);
 }
 
+// --- The queues --------------------------------------------------------------------------------
+
+// Inline, as is what each message passes through below: this is the path from a ready descriptor to
+// its handler.
+inline void Reactor::push(Priority priority, std::uint32_t item) {
+  const auto index = static_cast<std::uint32_t>(priority);
+  Link& end = memory_.links[first_queue_ + index];
+  memory_.links[item] = {.next = first_queue_ + index, .previous = end.previous};
+  memory_.links[end.previous].next = item;
+  end.previous = item;
+  waiting_ |= 1U << index;
+  QueueStatistics& statistics = queues_[index].statistics;
+  ++statistics.depth;
+  statistics.high_water = std::max(statistics.high_water, statistics.depth);
+}
+
+inline void Reactor::unlink(Priority priority, std::uint32_t item) {
+  const Link link = memory_.links[item];
+  memory_.links[link.previous].next = link.next;
+  memory_.links[link.next].previous = link.previous;
+  Queue& queue = queues_[static_cast<std::size_t>(priority)];
+  if (--queue.statistics.depth == 0) {
+    waiting_ &= ~(1U << static_cast<std::uint32_t>(priority));
+    queue.passed_over = 0;
+  }
+}
+
+inline std::uint32_t Reactor::pop(Priority priority) {
+  const std::uint32_t item =
+      memory_.links[first_queue_ + static_cast<std::uint32_t>(priority)].next;
+  unlink(priority, item);
+  return item;
+}
+
+inline Priority Reactor::choose_queue() {
+  constexpr auto normal = static_cast<std::size_t>(Priority::normal);
+  constexpr auto background = static_cast<std::size_t>(Priority::background);
+  auto chosen = static_cast<std::size_t>(std::countr_zero(waiting_));
+  if ((waiting_ & (waiting_ - 1)) != 0) {
+    // A queue that is empty has passed_over 0.
+    if (queues_[background].passed_over >= background_patience) {
+      chosen = background;
+    } else if (queues_[normal].passed_over >= normal_patience) {
+      chosen = normal;
+    }
+    for (std::size_t lower = normal; lower <= background; ++lower) {
+      queues_[lower].passed_over += (waiting_ & 1U << lower) != 0 ? 1U : 0U;
+    }
+  }
+  queues_[chosen].passed_over = 0;
+  return static_cast<Priority>(chosen);
+}
+
+inline std::uint64_t Reactor::ticks() const {
+  // Counted from the earliest Instant that there is, so that they never wrap.
+  return cycle_rate_ != 0
+             ? hal::cycle_count()
+             : static_cast<std::uint64_t>(clock_.now().time_since_epoch().count()) ^ 1ULL << 63U;
+}
+
+inline void Reactor::queue_events(std::uint32_t fd, Events events) {
+  Watch& watch = memory_.watches[fd];
+  if (watch.pending == Events::none) {
+    push(watch.priority, fd);
+  }
+  watch.pending |= events;
+}
+
 // --- Watches -----------------------------------------------------------------------------------
 
-Reactor::Watch* Reactor::find(WatchId id) {
+Reactor::Watch* Reactor::find(WatchId id) const {
   // A negative fd becomes a number past every capacity.
   const auto fd = static_cast<std::uint32_t>(id.fd);
   if (fd >= memory_.watches.size()) {
@@ -211,16 +279,12 @@ Result<void> Reactor::rebuild_poller() {
 
 // --- Timers ------------------------------------------------------------------------------------
 
-Reactor::Timer* Reactor::find(TimerId id) {
+Reactor::Timer* Reactor::find(TimerId id) const {
   if (id.index >= memory_.timers.size()) {
     return nullptr;
   }
   Timer& timer = memory_.timers[id.index];
   return timer.in_use && timer.generation == id.generation ? &timer : nullptr;
-}
-
-const Reactor::Timer* Reactor::find(TimerId id) const {
-  return const_cast<Reactor*>(this)->find(id);
 }
 
 Result<TimerId> Reactor::add_timer(Handler handler, Priority priority) {
@@ -309,7 +373,7 @@ void Reactor::queue_expired() {
       timer.deadline = deadline;
       push(timer.priority, first_timer_ + index);
     }
-    timer.expiries += timer.expiries < UINT32_MAX ? 1 : 0;
+    timer.expiries += timer.expiries < UINT32_MAX ? 1U : 0U;
     if (timer.period == Duration::zero()) {
       heap_.erase(index);
     } else {
@@ -335,7 +399,7 @@ void Reactor::queue_expired() {
 
 // --- Notifiers and posts -----------------------------------------------------------------------
 
-Reactor::Notifier* Reactor::find(NotifierId id) {
+Reactor::Notifier* Reactor::find(NotifierId id) const {
   if (id.index >= memory_.notifiers.size()) {
     return nullptr;
   }
@@ -426,58 +490,6 @@ void Reactor::queue_mailbox() {
   }
 }
 
-// --- The queues --------------------------------------------------------------------------------
-
-void Reactor::push(Priority priority, std::uint32_t item) {
-  const auto index = static_cast<std::uint32_t>(priority);
-  Link& end = memory_.links[first_queue_ + index];
-  memory_.links[item] = {.next = first_queue_ + index, .previous = end.previous};
-  memory_.links[end.previous].next = item;
-  end.previous = item;
-  waiting_ |= 1U << index;
-  QueueStatistics& statistics = queues_[index].statistics;
-  ++statistics.depth;
-  statistics.high_water = std::max(statistics.high_water, statistics.depth);
-}
-
-void Reactor::unlink(Priority priority, std::uint32_t item) {
-  const Link link = memory_.links[item];
-  memory_.links[link.previous].next = link.next;
-  memory_.links[link.next].previous = link.previous;
-  Queue& queue = queues_[static_cast<std::size_t>(priority)];
-  if (--queue.statistics.depth == 0) {
-    waiting_ &= ~(1U << static_cast<std::uint32_t>(priority));
-    queue.passed_over = 0;
-  }
-}
-
-std::uint32_t Reactor::pop(Priority priority) {
-  const std::uint32_t item =
-      memory_.links[first_queue_ + static_cast<std::uint32_t>(priority)].next;
-  unlink(priority, item);
-  return item;
-}
-
-Priority Reactor::choose_queue() {
-  constexpr auto normal = static_cast<std::size_t>(Priority::normal);
-  constexpr auto background = static_cast<std::size_t>(Priority::background);
-  const auto first = static_cast<std::size_t>(std::countr_zero(waiting_));
-  std::size_t chosen = first;
-  if (!std::has_single_bit(waiting_)) {
-    // A queue that is empty has passed_over 0.
-    if (queues_[background].passed_over >= background_patience) {
-      chosen = background;
-    } else if (queues_[normal].passed_over >= normal_patience) {
-      chosen = normal;
-    }
-    for (std::size_t lower = normal; lower <= background; ++lower) {
-      queues_[lower].passed_over += (waiting_ & 1U << lower) != 0 ? 1 : 0;
-    }
-  }
-  queues_[chosen].passed_over = 0;
-  return static_cast<Priority>(chosen);
-}
-
 std::uint32_t Reactor::backlog() const {
   std::uint32_t sum = 0;
   for (const Queue& queue : queues_) {
@@ -486,22 +498,23 @@ std::uint32_t Reactor::backlog() const {
   return sum;
 }
 
-void Reactor::dispatch_batch(std::uint32_t limit) {
+inline void Reactor::invoke(const Message& message) {
+  constexpr auto relaxed = std::memory_order_relaxed;
+  const Handler handler = message.handler;
+  current_.store(handler.name_address(), relaxed);
+  const std::uint64_t start = tick_;
+  handler(message);
   tick_ = ticks();
-  for (std::uint32_t n = 0; n < limit && waiting_ != 0 && !quitting_; ++n) {
-    if (tick_ >= next_look_tick_) {
-      queue_expired();
-    }
-    dispatch(choose_queue());
+  const std::uint64_t taken = tick_ - start;
+  current_.store(nullptr, relaxed);
+  if (taken > budget_ticks_) [[unlikely]] {
+    const auto nanoseconds = cycle_rate_ == 0 ? taken : taken * 1000 / cycle_rate_;
+    ledger_.record(handler, Duration(static_cast<Duration::rep>(nanoseconds)), backlog());
   }
 }
 
-void Reactor::dispatch(Priority priority) {
+inline void Reactor::dispatch(Priority priority) {
   const std::uint32_t item = pop(priority);
-  if (item == quit_item_) {
-    quitting_ = true;
-    return;
-  }
   ++queues_[static_cast<std::size_t>(priority)].statistics.dispatched;
   Message message;
   message.priority = priority;
@@ -528,6 +541,9 @@ void Reactor::dispatch(Priority priority) {
     notifier.raised = false;
     message.handler = notifier.handler;
     message.kind = MessageKind::notice;
+  } else if (item == quit_item_) {
+    quitting_ = true;
+    return;
   } else if (item < first_mailbox_) {
     message = memory_.messages[item - first_message_];
     free_message(item);
@@ -538,26 +554,14 @@ void Reactor::dispatch(Priority priority) {
   invoke(message);
 }
 
-void Reactor::invoke(const Message& message) {
-  constexpr auto relaxed = std::memory_order_relaxed;
-  const Handler handler = message.handler;
-  current_.store(handler.name_address(), relaxed);
-  const std::uint64_t start = tick_;
-  handler(message);
+void Reactor::dispatch_batch(std::uint32_t limit) {
   tick_ = ticks();
-  const std::uint64_t taken = tick_ - start;
-  current_.store(nullptr, relaxed);
-  if (taken > budget_ticks_) [[unlikely]] {
-    const auto nanoseconds = cycle_rate_ == 0 ? taken : taken * 1000 / cycle_rate_;
-    ledger_.record(handler, Duration(static_cast<Duration::rep>(nanoseconds)), backlog());
+  for (std::uint32_t n = 0; n < limit && waiting_ != 0 && !quitting_; ++n) {
+    if (tick_ >= next_look_tick_) {
+      queue_expired();
+    }
+    dispatch(choose_queue());
   }
-}
-
-std::uint64_t Reactor::ticks() const {
-  // Counted from the earliest Instant that there is, so that they never wrap.
-  return cycle_rate_ != 0
-             ? hal::cycle_count()
-             : static_cast<std::uint64_t>(clock_.now().time_since_epoch().count()) ^ 1ULL << 63U;
 }
 
 std::uint64_t Reactor::to_ticks(Duration duration) const {
@@ -586,6 +590,24 @@ Duration Reactor::time_to_wait(Duration max_wait) {
   return std::min(max_wait, saturating_sub(heap_.front().deadline, clock_.now()));
 }
 
+inline void Reactor::queue_ready(const hal::PollEvent& event) {
+  const auto fd = static_cast<std::uint32_t>(event.token);
+  const auto generation = static_cast<std::uint32_t>(event.token >> 32U);
+  if (fd >= memory_.watches.size() || memory_.watches[fd].generation != generation ||
+      memory_.watches[fd].registered == Events::none) [[unlikely]] {
+    if (event.token == wakeup_token) {
+      wakeup_.clear();
+    } else {
+      // The kernel was told that this is not watched any longer: another descriptor, by dup() or
+      // fork(), keeps the description open, and there is no number left to remove it by.
+      ++statistics_.stale_events;
+      rebuild_ = true;
+    }
+    return;
+  }
+  queue_events(fd, event.events);
+}
+
 Result<void> Reactor::poll(Duration max_wait) {
   Duration wait = time_to_wait(max_wait);
   if (wait > Duration::zero()) {
@@ -608,32 +630,6 @@ Result<void> Reactor::poll(Duration max_wait) {
   }
   queue_mailbox();
   return {};
-}
-
-void Reactor::queue_ready(const hal::PollEvent& event) {
-  const auto fd = static_cast<std::uint32_t>(event.token);
-  const auto generation = static_cast<std::uint32_t>(event.token >> 32U);
-  if (fd >= memory_.watches.size() || memory_.watches[fd].generation != generation ||
-      memory_.watches[fd].registered == Events::none) [[unlikely]] {
-    if (event.token == wakeup_token) {
-      wakeup_.clear();
-    } else {
-      // The kernel was told that this is not watched any longer: another descriptor, by dup() or
-      // fork(), keeps the description open, and there is no number left to remove it by.
-      ++statistics_.stale_events;
-      rebuild_ = true;
-    }
-    return;
-  }
-  queue_events(fd, event.events);
-}
-
-void Reactor::queue_events(std::uint32_t fd, Events events) {
-  Watch& watch = memory_.watches[fd];
-  if (watch.pending == Events::none) {
-    push(watch.priority, fd);
-  }
-  watch.pending |= events;
 }
 
 Result<bool> Reactor::turn(Duration max_wait) {

@@ -129,11 +129,11 @@ class Reactor {
   /// Changes the interest, and takes back what is queued but no longer of interest. Told to the
   /// kernel in the next turn, if it still differs then: no system call here. What the kernel
   /// refuses then is reported as Events::error, once. Errors: ENOENT (the watch is gone).
-  [[nodiscard]] Result<void> modify(WatchId watch, Events interest);
+  [[nodiscard]] Result<void> modify(WatchId id, Events interest);
 
   /// Ends the watch; what it had queued will not run. No system call here.
   /// Errors: ENOENT (it was gone already).
-  Result<void> remove(WatchId watch);
+  Result<void> remove(WatchId id);
 
   // --- Timers --------------------------------------------------------------------------------
 
@@ -144,23 +144,23 @@ class Reactor {
   /// anew moves the deadline and takes back an expiry that waits in the queue. `never` disarms.
   /// Timers of equal deadline expire in the order of arming. No system call, O(log timers).
   /// A TimerId that is gone is ignored, here and below.
-  void arm_at(TimerId timer, Instant deadline);
+  void arm_at(TimerId id, Instant deadline);
   /// The same, `delay` from now (a clock reading). 0 or less: in the order of the queue, so that a
   /// timer that re-arms itself with 0 does not keep descriptors from being served. Past the end of
   /// time: never.
-  void arm_after(TimerId timer, Duration delay);
+  void arm_after(TimerId id, Duration delay);
   /// The same, at first + n × period for all n ≥ 0: never drifting. Periods that pass before the
   /// message runs are not made up for but counted in Expiry::missed. A period of 0 or less becomes
   /// 1 ns.
-  void arm_every(TimerId timer, Duration period, Instant first);
-  void arm_every(TimerId timer, Duration period) {
-    arm_every(timer, period, saturating_add(clock_.now(), period));
+  void arm_every(TimerId id, Duration period, Instant first);
+  void arm_every(TimerId id, Duration period) {
+    arm_every(id, period, saturating_add(clock_.now(), period));
   }
   /// Disarms; an expiry that waits in the queue will not run.
-  void cancel(TimerId timer);
-  [[nodiscard]] bool armed(TimerId timer) const;
+  void cancel(TimerId id);
+  [[nodiscard]] bool armed(TimerId id) const;
   /// cancel(), and the slot is free.
-  void remove_timer(TimerId timer);
+  void remove_timer(TimerId id);
 
   /// The time, read once a turn and kept: for stamping and for deadlines relative to the turn.
   /// Outside of handlers it is read each time.
@@ -174,9 +174,9 @@ class Reactor {
   [[nodiscard]] Result<NotifierId> add_notifier(Handler handler,
                                                 Priority priority = Priority::normal);
   /// Never refused. A NotifierId that is gone is ignored.
-  void raise(NotifierId notifier);
+  void raise(NotifierId id);
   /// Takes back what waits, and the slot is free.
-  void remove_notifier(NotifierId notifier);
+  void remove_notifier(NotifierId id);
 
   /// Queues a message to `handler` at `message.priority`; kind becomes posted.
   /// Errors: ENOSPC (ReactorLimits::messages less the margin of the priority). `handler` must not
@@ -292,10 +292,9 @@ class Reactor {
     QueueStatistics statistics;
   };
 
-  [[nodiscard]] Watch* find(WatchId id);
-  [[nodiscard]] Timer* find(TimerId id);
-  [[nodiscard]] const Timer* find(TimerId id) const;
-  [[nodiscard]] Notifier* find(NotifierId id);
+  [[nodiscard]] Watch* find(WatchId id) const;
+  [[nodiscard]] Timer* find(TimerId id) const;
+  [[nodiscard]] Notifier* find(NotifierId id) const;
 
   void change_interest(WatchId id, Watch& watch, Events interest);
   void note_change(std::uint32_t fd);

@@ -57,7 +57,7 @@ struct ReactorParts {
 /// A base class, so that the parts exist before the Reactor that is made of them.
 template <ReactorLimits Limits, class PollerType>
 struct ReactorPartsHolder {
-  ReactorParts<Limits, PollerType> parts_;
+  ReactorParts<Limits, PollerType> parts;
 };
 
 /// A Reactor together with all the memory that it will ever use, its poller and its clock: make it
@@ -70,16 +70,16 @@ class StaticReactor final : private ReactorPartsHolder<Limits, PollerType>, publ
   using Holder = ReactorPartsHolder<Limits, PollerType>;
 
  public:
-  StaticReactor() : StaticReactor(Holder::parts_.clock) {}
+  StaticReactor() : StaticReactor(Holder::parts.clock) {}
 
   /// With a clock other than the system's: for tests. It must outlive the reactor.
   explicit StaticReactor(const hal::Clock& clock)
-      : Reactor(Holder::parts_.memory(), Limits, Holder::parts_.poller, clock) {}
+      : Reactor(Holder::parts.memory(), Limits, Holder::parts.poller, clock) {}
 
   /// Opens the poller, with what its open() takes, and the reactor: see Reactor::open().
   template <class... PollerOptions>
   [[nodiscard]] Result<void> open(PollerOptions... options) {
-    if (auto opened = Holder::parts_.poller.open(options...); !opened) {
+    if (auto opened = Holder::parts.poller.open(options...); !opened) {
       return opened;
     }
     return Reactor::open();

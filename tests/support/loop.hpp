@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <gtest/gtest.h>
 #include <span>
+#include <thread>
 
 #include "firmware/reactor/reactor.hpp"
 #include "firmware/reactor/static_reactor.hpp"
@@ -63,7 +64,13 @@ class CountingPoller : public hal::Poller {
     ++waits;
     last_timeout = timeout;
     if (clock == nullptr || timeout <= Duration::zero()) {
-      return inner.wait(ready, timeout);
+      waiting = timeout > Duration::zero();
+      const auto found = inner.wait(ready, timeout);
+      while (held) {
+        std::this_thread::yield();
+      }
+      waiting = false;
+      return found;
     }
     const auto found = inner.wait(ready, Duration::zero());
     if (found && *found == 0) {
@@ -87,27 +94,32 @@ class CountingPoller : public hal::Poller {
   FakeClock* clock = nullptr;
   Duration last_timeout{};
   bool fail_resets = false;
+  std::atomic<bool> waiting = false;  ///< the loop has announced that it sleeps, and does or will
+  std::atomic<bool> held = false;     ///< it does not return from there
   int adds = 0;
   int modifies = 0;
   int removes = 0;
   int resets = 0;
   int waits = 0;
+
+ protected:
+  ~CountingPoller() = default;
 };
 
 /// The pollers, each as tests want it. Where select differs: `says_why` is false, as it reports
 /// errors, hang-ups and read_closed as readable or writable.
-struct EpollPwait2 : CountingPoller<hal::EpollPoller> {
+struct EpollPwait2 final : CountingPoller<hal::EpollPoller> {
   static constexpr bool says_why = true;
   [[nodiscard]] Result<void> open() { return inner.open(hal::EpollPoller::Wait::pwait2); }
 };
-struct EpollTimerfd : CountingPoller<hal::EpollPoller> {
+struct EpollTimerfd final : CountingPoller<hal::EpollPoller> {
   static constexpr bool says_why = true;
   [[nodiscard]] Result<void> open() { return inner.open(hal::EpollPoller::Wait::timerfd); }
 };
-struct Poll : CountingPoller<hal::PollPoller<256>> {
+struct Poll final : CountingPoller<hal::PollPoller<256>> {
   static constexpr bool says_why = true;
 };
-struct Select : CountingPoller<hal::SelectPoller> {
+struct Select final : CountingPoller<hal::SelectPoller> {
   static constexpr bool says_why = false;
 };
 using AllPollers = ::testing::Types<EpollPwait2, EpollTimerfd, Poll, Select>;
@@ -133,21 +145,20 @@ inline constexpr ReactorLimits test_limits{.fds = 256, .poll_batch = 32};
 /// A reactor whose parts a test can get at. `Loop<Poll> loop;` runs on the system's clock,
 /// `Loop<Poll> loop(clock);` on a fake one, which moves when the loop would sleep.
 template <class PollerType, ReactorLimits Limits = test_limits>
-class Loop : private ReactorPartsHolder<Limits, PollerType>, public Reactor {
+class Loop : public ReactorPartsHolder<Limits, PollerType>, public Reactor {
   using Holder = ReactorPartsHolder<Limits, PollerType>;
 
  public:
-  Loop() : Reactor(Holder::parts_.memory(), Limits, Holder::parts_.poller, Holder::parts_.clock) {
+  Loop() : Reactor(Holder::parts.memory(), Limits, Holder::parts.poller, Holder::parts.clock) {
     open_all();
   }
   explicit Loop(FakeClock& clock)
-      : Reactor(Holder::parts_.memory(), Limits, Holder::parts_.poller, clock) {
-    Holder::parts_.poller.clock = &clock;
+      : Reactor(Holder::parts.memory(), Limits, Holder::parts.poller, clock) {
+    Holder::parts.poller.clock = &clock;
     open_all();
   }
 
-  [[nodiscard]] ReactorParts<Limits, PollerType>& parts() { return Holder::parts_; }
-  [[nodiscard]] PollerType& counting() { return Holder::parts_.poller; }
+  [[nodiscard]] PollerType& counting() { return Holder::parts.poller; }
 
   /// Turns that do not wait.
   void turn_now(int count = 1) {
@@ -159,7 +170,7 @@ class Loop : private ReactorPartsHolder<Limits, PollerType>, public Reactor {
 
  private:
   void open_all() {
-    const auto opened = Holder::parts_.poller.open();
+    const auto opened = Holder::parts.poller.open();
     ASSERT_TRUE(opened) << opened.error().what;
     ASSERT_TRUE(Reactor::open());
     (void)counting().take_changes();

@@ -35,71 +35,71 @@ void free_function(const Message& /*message*/) {}
 
 class Statistics : public ::testing::Test {
  protected:
-  FakeClock clock_;
-  Loop<EpollPwait2> loop_{clock_};
-  Worker worker_{.clock = &clock_};
-  Handler slow_ = Handler::to<&Worker::slow>(worker_);
-  Handler quick_ = Handler::to<&Worker::quick>(worker_);
+  FakeClock clock;
+  Loop<EpollPwait2> loop{clock};
+  Worker worker{.clock = &clock};
+  Handler slow = Handler::to<&Worker::slow>(worker);
+  Handler quick = Handler::to<&Worker::quick>(worker);
 };
 
 TEST_F(Statistics, a_handler_knows_its_name) {
-  EXPECT_TRUE(slow_.name().ends_with("Worker::slow")) << slow_.name();
+  EXPECT_TRUE(slow.name().ends_with("Worker::slow")) << slow.name();
   const auto function = Handler::to<&free_function>();
   EXPECT_TRUE(function.name().ends_with("free_function")) << function.name();
   EXPECT_EQ(Handler().name(), "");
   EXPECT_FALSE(Handler());
-  EXPECT_EQ(slow_, Handler::to<&Worker::slow>(worker_));
-  EXPECT_NE(slow_, quick_);
+  EXPECT_EQ(slow, Handler::to<&Worker::slow>(worker));
+  EXPECT_NE(slow, quick);
 }
 
 TEST_F(Statistics, an_overrun_is_noted_with_name_duration_and_backlog) {
-  loop_.set_budget(1us);
-  ASSERT_TRUE(loop_.post(slow_, at(normal, 1000)));  // within the budget, just
-  ASSERT_TRUE(loop_.post(slow_, at(normal, 1001)));
-  ASSERT_TRUE(loop_.post(slow_, at(normal, 5000)));
-  ASSERT_TRUE(loop_.post(slow_, at(normal, 3000)));
-  ASSERT_TRUE(loop_.post(quick_));
-  ASSERT_TRUE(loop_.post(quick_, at(background)));
-  loop_.turn_now();
-  const auto entry = loop_.ledger().entry(0);
+  loop.set_budget(1us);
+  ASSERT_TRUE(loop.post(slow, at(normal, 1000)));  // within the budget, just
+  ASSERT_TRUE(loop.post(slow, at(normal, 1001)));
+  ASSERT_TRUE(loop.post(slow, at(normal, 5000)));
+  ASSERT_TRUE(loop.post(slow, at(normal, 3000)));
+  ASSERT_TRUE(loop.post(quick));
+  ASSERT_TRUE(loop.post(quick, at(background)));
+  loop.turn_now();
+  const auto entry = loop.ledger().entry(0);
   ASSERT_TRUE(entry);
   EXPECT_TRUE(entry->name.ends_with("Worker::slow"));
   EXPECT_EQ(entry->count, 3U);
   EXPECT_EQ(entry->worst, 5000ns);
   EXPECT_EQ(entry->backlog, 3U);  // when the worst one ended
-  EXPECT_FALSE(loop_.ledger().entry(1));
-  EXPECT_EQ(loop_.ledger().total(), 3U);
-  EXPECT_EQ(loop_.ledger().others(), 0U);
+  EXPECT_FALSE(loop.ledger().entry(1));
+  EXPECT_EQ(loop.ledger().total(), 3U);
+  EXPECT_EQ(loop.ledger().others(), 0U);
 }
 
 TEST_F(Statistics, the_budget_is_10_ms_unless_set_and_a_setting_before_open_is_kept) {
-  ASSERT_TRUE(loop_.post(slow_, at(normal, 10'000'000)));
-  loop_.turn_now();
-  EXPECT_EQ(loop_.ledger().total(), 0U);
-  ASSERT_TRUE(loop_.post(slow_, at(normal, 10'000'001)));
-  loop_.turn_now();
-  EXPECT_EQ(loop_.ledger().total(), 1U);
+  ASSERT_TRUE(loop.post(slow, at(normal, 10'000'000)));
+  loop.turn_now();
+  EXPECT_EQ(loop.ledger().total(), 0U);
+  ASSERT_TRUE(loop.post(slow, at(normal, 10'000'001)));
+  loop.turn_now();
+  EXPECT_EQ(loop.ledger().total(), 1U);
 
-  static StaticReactor<ReactorLimits{}> reactor{clock_};
+  static StaticReactor<ReactorLimits{}> reactor{clock};
   reactor.set_budget(20ms);
   ASSERT_TRUE(reactor.open());
-  ASSERT_TRUE(reactor.post(slow_, at(normal, 20'000'000)));
+  ASSERT_TRUE(reactor.post(slow, at(normal, 20'000'000)));
   ASSERT_TRUE(reactor.turn(0ns));
   EXPECT_EQ(reactor.ledger().total(), 0U);
-  ASSERT_TRUE(reactor.post(slow_, at(normal, 20'000'001)));
+  ASSERT_TRUE(reactor.post(slow, at(normal, 20'000'001)));
   ASSERT_TRUE(reactor.turn(0ns));
   EXPECT_EQ(reactor.ledger().total(), 1U);
 }
 
 TEST_F(Statistics, a_budget_of_forever_is_none_and_of_zero_or_less_is_the_smallest) {
-  loop_.set_budget(forever);
-  ASSERT_TRUE(loop_.post(slow_, at(normal, UINT32_MAX)));
-  loop_.turn_now();
-  EXPECT_EQ(loop_.ledger().total(), 0U);
-  loop_.set_budget(Duration::min());
-  ASSERT_TRUE(loop_.post(slow_, at(normal, 1)));
-  loop_.turn_now();
-  EXPECT_EQ(loop_.ledger().total(), 1U);
+  loop.set_budget(forever);
+  ASSERT_TRUE(loop.post(slow, at(normal, UINT32_MAX)));
+  loop.turn_now();
+  EXPECT_EQ(loop.ledger().total(), 0U);
+  loop.set_budget(Duration::min());
+  ASSERT_TRUE(loop.post(slow, at(normal, 1)));
+  loop.turn_now();
+  EXPECT_EQ(loop.ledger().total(), 1U);
 }
 
 TEST(StatisticsOfTheCycleCounter, know_forever_and_what_a_busy_handler_took) {
@@ -123,14 +123,14 @@ TEST(StatisticsOfTheCycleCounter, know_forever_and_what_a_busy_handler_took) {
   EXPECT_GE(loop.ledger().entry(0)->worst, 2900us);  // the counter's rate is known to 1 %
 }
 
-template <int N>
-void numbered(const Message& message) {
-  static_cast<void>(message);
-}
+template <std::size_t Number>
+struct Numbered {
+  static void run(const Message& /*message*/) {}
+};
 
 template <std::size_t... I>
 void record_each(Ledger& ledger, std::index_sequence<I...> /*numbers*/) {
-  (ledger.record(Handler::to<&numbered<static_cast<int>(I)>>(), Duration(1), 0), ...);
+  (ledger.record(Handler::to<&Numbered<I>::run>(), Duration(1), 0), ...);
 }
 
 TEST(LedgerOf, seventeen_handlers_counts_the_last_among_others) {
@@ -146,37 +146,37 @@ TEST(LedgerOf, seventeen_handlers_counts_the_last_among_others) {
 }
 
 TEST_F(Statistics, another_thread_sees_which_handler_runs) {
-  EXPECT_EQ(loop_.current_handler(), "");
+  EXPECT_EQ(loop.current_handler(), "");
   std::string seen;
   std::thread watchdog([&] {
-    while (!worker_.running) {
+    while (!worker.running) {
       std::this_thread::yield();
     }
-    seen = loop_.current_handler();
-    (void)loop_.ledger().entry(0);
-    worker_.running = false;
+    seen = loop.current_handler();
+    (void)loop.ledger().entry(0);
+    worker.running = false;
   });
-  ASSERT_TRUE(loop_.post(Handler::to<&Worker::wait>(worker_)));
-  loop_.turn_now();
+  ASSERT_TRUE(loop.post(Handler::to<&Worker::wait>(worker)));
+  loop.turn_now();
   watchdog.join();
   EXPECT_TRUE(seen.ends_with("Worker::wait")) << seen;
-  EXPECT_EQ(loop_.current_handler(), "");
+  EXPECT_EQ(loop.current_handler(), "");
 }
 
 TEST_F(Statistics, queues_count_what_waits_ran_and_was_the_most) {
   for (int i = 0; i < 5; ++i) {
-    ASSERT_TRUE(loop_.post(quick_, at(urgent)));
+    ASSERT_TRUE(loop.post(quick, at(urgent)));
   }
-  ASSERT_TRUE(loop_.post(quick_, at(background)));
-  ReactorStatistics statistics = loop_.statistics();
+  ASSERT_TRUE(loop.post(quick, at(background)));
+  ReactorStatistics statistics = loop.statistics();
   EXPECT_EQ(statistics.queues[0].depth, 5U);
   EXPECT_EQ(statistics.queues[1].depth, 0U);
   EXPECT_EQ(statistics.queues[2].depth, 1U);
   EXPECT_EQ(statistics.messages_free, test_limits.messages - 6);
-  loop_.turn_now();
-  ASSERT_TRUE(loop_.post(quick_, at(urgent)));
-  loop_.turn_now();
-  statistics = loop_.statistics();
+  loop.turn_now();
+  ASSERT_TRUE(loop.post(quick, at(urgent)));
+  loop.turn_now();
+  statistics = loop.statistics();
   EXPECT_EQ(statistics.queues[0].depth, 0U);
   EXPECT_EQ(statistics.queues[0].high_water, 5U);
   EXPECT_EQ(statistics.queues[0].dispatched, 6U);
@@ -190,51 +190,51 @@ TEST_F(Statistics, queues_count_what_waits_ran_and_was_the_most) {
 TEST_F(Statistics, what_is_taken_back_is_no_longer_counted_as_waiting) {
   const Pair pipe = make_pipe();
   put(pipe.far, "x");
-  const auto watch = loop_.watch(pipe.near.get(), Events::readable, quick_);
-  const auto timer = loop_.add_timer(quick_);
-  const auto notifier = loop_.add_notifier(quick_);
-  loop_.arm_after(*timer, 0ns);
+  const auto watch = loop.watch(pipe.near.get(), Events::readable, quick);
+  const auto timer = loop.add_timer(quick);
+  const auto notifier = loop.add_notifier(quick);
+  loop.arm_after(*timer, 0ns);
   On take_back{[&](const Message&) {
-    loop_.raise(*notifier);
-    EXPECT_EQ(loop_.statistics().queues[1].depth, 3U);
-    ASSERT_TRUE(loop_.remove(*watch));
-    EXPECT_EQ(loop_.statistics().queues[1].depth, 2U);
-    loop_.cancel(*timer);
-    EXPECT_EQ(loop_.statistics().queues[1].depth, 1U);
-    loop_.remove_notifier(*notifier);
-    EXPECT_EQ(loop_.statistics().queues[1].depth, 0U);
+    loop.raise(*notifier);
+    EXPECT_EQ(loop.statistics().queues[1].depth, 3U);
+    ASSERT_TRUE(loop.remove(*watch));
+    EXPECT_EQ(loop.statistics().queues[1].depth, 2U);
+    loop.cancel(*timer);
+    EXPECT_EQ(loop.statistics().queues[1].depth, 1U);
+    loop.remove_notifier(*notifier);
+    EXPECT_EQ(loop.statistics().queues[1].depth, 0U);
   }};
-  ASSERT_TRUE(loop_.post(take_back, at(urgent)));
-  loop_.turn_now();
-  EXPECT_EQ(loop_.statistics().queues[1].dispatched, 0U);
-  EXPECT_EQ(loop_.statistics().queues[0].dispatched, 1U);
+  ASSERT_TRUE(loop.post(take_back, at(urgent)));
+  loop.turn_now();
+  EXPECT_EQ(loop.statistics().queues[1].dispatched, 0U);
+  EXPECT_EQ(loop.statistics().queues[0].dispatched, 1U);
 }
 
 TEST_F(Statistics, sources_turns_sleeps_and_expiries_are_counted) {
   const Pair pipe = make_pipe();
-  const auto watch = loop_.watch(pipe.near.get(), Events::readable, quick_);
-  const auto timer = loop_.add_timer(quick_);
-  const auto notifier = loop_.add_notifier(quick_);
-  ReactorStatistics statistics = loop_.statistics();
+  const auto watch = loop.watch(pipe.near.get(), Events::readable, quick);
+  const auto timer = loop.add_timer(quick);
+  const auto notifier = loop.add_notifier(quick);
+  ReactorStatistics statistics = loop.statistics();
   EXPECT_EQ(statistics.watches, 1U);
   EXPECT_EQ(statistics.timers, 1U);
   EXPECT_EQ(statistics.notifiers, 1U);
-  loop_.arm_after(*timer, 1ms);
-  ASSERT_TRUE(loop_.turn());  // sleeps
-  loop_.turn_now();           // does not
-  loop_.arm_every(*timer, 1ms, clock_.now() - 3ms);
-  loop_.turn_now();
-  statistics = loop_.statistics();
+  loop.arm_after(*timer, 1ms);
+  ASSERT_TRUE(loop.turn());  // sleeps
+  loop.turn_now();           // does not
+  loop.arm_every(*timer, 1ms, clock.now() - 3ms);
+  loop.turn_now();
+  statistics = loop.statistics();
   EXPECT_EQ(statistics.turns, 3U);
   EXPECT_EQ(statistics.sleeps, 1U);
   EXPECT_EQ(statistics.timers_expired, 2U);
   EXPECT_EQ(statistics.periods_missed, 3U);
-  ASSERT_TRUE(loop_.remove(*watch));
-  loop_.remove_timer(*timer);
-  loop_.remove_notifier(*notifier);
-  loop_.remove_timer(*timer);  // gone already
-  loop_.remove_notifier(*notifier);
-  statistics = loop_.statistics();
+  ASSERT_TRUE(loop.remove(*watch));
+  loop.remove_timer(*timer);
+  loop.remove_notifier(*notifier);
+  loop.remove_timer(*timer);  // gone already
+  loop.remove_notifier(*notifier);
+  statistics = loop.statistics();
   EXPECT_EQ(statistics.watches, 0U);
   EXPECT_EQ(statistics.timers, 0U);
   EXPECT_EQ(statistics.notifiers, 0U);

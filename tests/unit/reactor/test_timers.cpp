@@ -538,8 +538,8 @@ TYPED_TEST(Timers, ids_never_have_generation_0_even_after_4_billion_uses) {
   Loop<TypeParam> loop;
   Trace trace;
   Note note(trace, "x");
-  loop.parts().timers[0].generation = UINT32_MAX;
-  loop.parts().notifiers[0].generation = UINT32_MAX;
+  loop.parts.timers[0].generation = UINT32_MAX;
+  loop.parts.notifiers[0].generation = UINT32_MAX;
   const auto timer = loop.add_timer(note);
   const auto notifier = loop.add_notifier(note);
   EXPECT_EQ(*timer, (TimerId{.index = 0, .generation = 1}));

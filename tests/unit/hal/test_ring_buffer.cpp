@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <gtest/gtest.h>
+#include <random>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "hal/ring_buffer.hpp"
+
+namespace millrace {
+namespace {
+
+std::string text_of(std::span<const std::byte> bytes) {
+  std::string text;
+  for (const std::byte byte : bytes) {
+    text += static_cast<char>(byte);
+  }
+  return text;
+}
+
+template <std::size_t N>
+std::string content(const RingBuffer<N>& ring) {
+  const auto pieces = ring.claim_read();
+  return text_of(pieces.first) + text_of(pieces.second);
+}
+
+/// An empty ring whose next byte goes to `offset`.
+template <std::size_t N>
+RingBuffer<N> starting_at(std::size_t offset) {
+  RingBuffer<N> ring;
+  ring.commit_write(offset);
+  ring.commit_read(offset);
+  return ring;
+}
+
+template <std::size_t N>
+void wraps_anywhere() {
+  std::string text;
+  for (std::size_t i = 0; i < N + 2; ++i) {
+    text += static_cast<char>('a' + i);
+  }
+  for (std::size_t offset = 0; offset < N; ++offset) {
+    for (std::size_t size = 0; size <= text.size(); ++size) {
+      auto ring = starting_at<N>(offset);
+      const std::size_t fits = std::min(size, N);
+      ASSERT_EQ(ring.write(std::string_view(text).substr(0, size)), fits);
+      ASSERT_EQ(ring.size(), fits);
+      ASSERT_EQ(ring.space(), N - fits);
+      ASSERT_EQ(ring.full(), fits == N);
+      ASSERT_EQ(content(ring), text.substr(0, fits));
+      // Where it wraps, and only there, there are two pieces.
+      const auto filled = ring.claim_read();
+      ASSERT_EQ(filled.first.size(), std::min(fits, N - offset));
+      ASSERT_EQ(filled.second.size(), fits - filled.first.size());
+      const auto free = ring.claim_write();
+      const std::size_t end = (offset + fits) % N;
+      ASSERT_EQ(free.first.size(), std::min(N - fits, N - end));
+      ASSERT_EQ(free.first.size() + free.second.size(), N - fits);
+      std::vector<std::byte> out(size);
+      ASSERT_EQ(ring.read(out), fits);
+      ASSERT_EQ(text_of(out).substr(0, fits), text.substr(0, fits));
+      ASSERT_TRUE(ring.empty());
+    }
+  }
+}
+
+template <std::size_t N>
+void agrees_with_a_queue() {
+  RingBuffer<N> ring;
+  std::deque<std::byte> queue;
+  std::mt19937 random(N);  // the same each time
+  const auto below = [&](std::size_t limit) { return random() % limit; };
+  std::uint8_t next = 0;
+  for (int step = 0; step < 3000; ++step) {
+    std::array<std::byte, N + 3> bytes{};
+    const std::size_t count = below(bytes.size() + 1);
+    switch (below(9)) {
+      case 0:
+      case 1:
+      case 2: {
+        for (std::byte& byte : bytes) {
+          byte = std::byte{next++};
+        }
+        const std::size_t fits = std::min(count, N - queue.size());
+        ASSERT_EQ(ring.write(std::span(bytes).first(count)), fits);
+        queue.insert(queue.end(), bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(fits));
+        break;
+      }
+      case 3:
+      case 4: {
+        const std::size_t fits = std::min(count, queue.size());
+        ASSERT_EQ(ring.read(std::span(bytes).first(count)), fits);
+        for (std::size_t i = 0; i < fits; ++i) {
+          ASSERT_EQ(bytes[i], queue.front());
+          queue.pop_front();
+        }
+        break;
+      }
+      case 5: {
+        const auto free = ring.claim_write();
+        const std::size_t fits = std::min(count, free.first.size() + free.second.size());
+        for (std::size_t i = 0; i < fits; ++i) {
+          const std::byte byte{next++};
+          (i < free.first.size() ? free.first[i] : free.second[i - free.first.size()]) = byte;
+          queue.push_back(byte);
+        }
+        ring.commit_write(fits);
+        break;
+      }
+      case 6:
+      case 7: {
+        const std::size_t fits = std::min(count, queue.size());
+        ring.commit_read(fits);
+        queue.erase(queue.begin(), queue.begin() + static_cast<std::ptrdiff_t>(fits));
+        break;
+      }
+      default:
+        if (below(20) == 0) {
+          ring.clear();
+          queue.clear();
+        }
+        break;
+    }
+    ASSERT_EQ(ring.size(), queue.size());
+    ASSERT_EQ(ring.space(), N - queue.size());
+    ASSERT_EQ(ring.empty(), queue.empty());
+    ASSERT_EQ(ring.full(), queue.size() == N);
+    const auto pieces = ring.claim_read();
+    ASSERT_EQ(pieces.first.size() + pieces.second.size(), queue.size());
+    ASSERT_EQ(pieces.first.empty(), queue.empty());
+    ASSERT_TRUE(std::equal(pieces.first.begin(), pieces.first.end(), queue.begin()));
+    ASSERT_TRUE(std::equal(pieces.second.begin(), pieces.second.end(),
+                           queue.begin() + static_cast<std::ptrdiff_t>(pieces.first.size())));
+  }
+}
+
+template <std::size_t... Sizes>
+void for_sizes(std::index_sequence<Sizes...> /*from 0*/, auto check) {
+  (check.template operator()<Sizes + 1>(), ...);
+}
+constexpr std::make_index_sequence<17> sizes;
+
+TEST(RingBuffer, wraps_at_any_offset_with_any_size) {
+  for_sizes(sizes, []<std::size_t N>() { wraps_anywhere<N>(); });
+}
+
+TEST(RingBuffer, of_any_size_agrees_with_a_queue) {
+  for_sizes(sizes, []<std::size_t N>() { agrees_with_a_queue<N>(); });
+}
+
+TEST(RingBuffer, claims_all_of_its_memory) {
+  RingBuffer<8> ring;
+  EXPECT_EQ(RingBuffer<8>::capacity(), 8U);
+  EXPECT_TRUE(ring.empty());
+  EXPECT_EQ(ring.claim_write().first.size(), 8U);
+  EXPECT_EQ(ring.write("12345678"), 8U);
+  EXPECT_TRUE(ring.full());
+  EXPECT_TRUE(ring.claim_write().first.empty());
+  EXPECT_TRUE(ring.claim_write().second.empty());
+  EXPECT_EQ(ring.write("9"), 0U);
+  EXPECT_EQ(content(ring), "12345678");
+}
+
+TEST(RingBuffer, in_use_has_two_free_pieces_around_its_content) {
+  auto ring = starting_at<8>(3);
+  ring.write("abc");
+  const auto free = ring.claim_write();
+  EXPECT_EQ(free.first.size(), 2U);
+  EXPECT_EQ(free.second.size(), 3U);
+  free.first[0] = std::byte{'d'};
+  free.first[1] = std::byte{'e'};
+  free.second[0] = std::byte{'f'};
+  ring.commit_write(3);
+  EXPECT_EQ(content(ring), "abcdef");
+}
+
+TEST(RingBuffer, takes_nothing_from_and_gives_nothing_to_an_empty_span) {
+  RingBuffer<4> ring;
+  EXPECT_EQ(ring.write(std::span<const std::byte>()), 0U);
+  EXPECT_EQ(ring.read({}), 0U);
+  ring.write("ab");
+  EXPECT_EQ(ring.read({}), 0U);
+  EXPECT_EQ(content(ring), "ab");
+}
+
+}  // namespace
+}  // namespace millrace
