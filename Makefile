@@ -91,8 +91,14 @@ board     = $(if $(filter $(BOARD),$(BOARDS)),,$(error BOARD is one of: $(BOARDS
             -DMILLRACE_BOARD=$(subst -,_,$(BOARD)) -DMILLRACE_BOARD_HEADER='"board/$(BOARD).hpp"'
 gtest    := -isystem $(GTEST)/googletest/include -isystem $(GTEST)/googlemock/include
 
+# hal/heap_trap.cpp says why.
+comma            := ,
+trapped          := malloc calloc realloc memalign aligned_alloc posix_memalign
+static_heap_trap := $(if $(filter -static%,$(LDFLAGS)),$(addprefix -Wl$(comma)--wrap=,$(trapped)) \
+                    -Wl$(comma)--undefined=__wrap_malloc)
+
 compile := $(CXX) $(language) -ffunction-sections -fdata-sections $(sanitize) $(CPPFLAGS) $(CXXFLAGS)
-link    := $(CXX) -pthread -Wl,--gc-sections $(sanitize) $(CXXFLAGS) $(LDFLAGS)
+link    := $(CXX) -pthread -Wl,--gc-sections $(sanitize) $(CXXFLAGS) $(static_heap_trap) $(LDFLAGS)
 libs    := $(shell $(PKG_CONFIG) --libs libgpiod 2>/dev/null) $(LDLIBS)
 
 # --- Building ---

@@ -98,6 +98,10 @@ class Gpio {
   /// The same by the first of two names that finds a line.
   [[nodiscard]] Result<LineAddress> find(std::string_view name, std::string_view otherwise);
 
+  /// Looks for chips that have come since (an adapter that was plugged in). What is requested stays;
+  /// the addresses of lines on chips that have vanished become invalid. For lines that are missed.
+  [[nodiscard]] virtual Result<void> refresh() { return {}; }
+
   /// The `index`-th line of all, chip after chip; ENOENT past the last. For boards without a table.
   [[nodiscard]] virtual Result<LineAddress> at(std::size_t index) = 0;
 

@@ -15,6 +15,7 @@
 
 #include "hal/fd.hpp"
 #include "hal/gpio_check.hpp"
+#include "hal/heap_trap.hpp"
 
 namespace millrace::hal {
 namespace {
@@ -144,8 +145,31 @@ void GpioCdev::Close::operator()(gpiod_line_request* request) const {
 }
 
 Result<void> GpioCdev::open() {
-  constexpr const char* what = "cannot list the GPIO chips in /dev";
+  const heap_trap::Exemption exemption;  // libgpiod allocates
   close();
+  if (auto added = add_chips(); !added) {
+    close();
+    return added;
+  }
+  if (denied_ && chip_count_ == 0) {
+    return fail(EACCES, "no permission to open any GPIO chip", permission_remedy);
+  }
+  return {};
+}
+
+Result<void> GpioCdev::refresh() {
+  const heap_trap::Exemption exemption;  // libgpiod allocates
+  for (Chip& chip : std::span(chips_).first(chip_count_)) {
+    // A chip's place in the table is part of its lines' addresses: nothing moves up.
+    if (chip.handle && !ChipInfo(gpiod_chip_get_info(chip.handle.get()))) {
+      chip = {};
+    }
+  }
+  return add_chips();
+}
+
+Result<void> GpioCdev::add_chips() {
+  constexpr const char* what = "cannot list the GPIO chips in /dev";
   const Fd dev(::open("/dev", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!dev) {
     return fail_errno(what);
@@ -178,12 +202,8 @@ Result<void> GpioCdev::open() {
   std::ranges::sort(std::span(numbers).first(count));
   for (const unsigned int number : std::span(numbers).first(count)) {
     if (auto added = add_chip(number); !added) {
-      close();
       return added;
     }
-  }
-  if (denied_ && chip_count_ == 0) {
-    return fail(EACCES, "no permission to open any GPIO chip", permission_remedy);
   }
   return {};
 }
@@ -192,7 +212,7 @@ Result<void> GpioCdev::add_chip(unsigned int number) {
   constexpr const char* what = "cannot open a GPIO chip";
   FixedString<32> path("/dev/gpiochip");
   path.append(number);
-  struct stat status {};
+  struct stat status{};
   if (::stat(path.c_str(), &status) != 0 || !S_ISCHR(status.st_mode)) {
     return {};  // vanished meanwhile, or not a chip
   }
@@ -220,13 +240,15 @@ Result<void> GpioCdev::add_chip(unsigned int number) {
   if (!info) {
     return errno == ENODEV ? Result<void>() : fail_errno(what);
   }
-  if (chip_count_ == max_chips) {
+  const auto place = std::ranges::find_if(chips_, [](const Chip& chip) { return !chip.handle; });
+  if (place == chips_.end()) {
     return fail(ENOSPC, "this machine has too many GPIO chips", "raise GpioCdev::max_chips");
   }
-  chips_[chip_count_++] = {.handle = std::move(handle),
-                           .label = FixedString<32>(gpiod_chip_info_get_label(info.get())),
-                           .size = gpiod_chip_info_get_num_lines(info.get()),
-                           .device = status.st_rdev};
+  chip_count_ = std::max(chip_count_, static_cast<std::size_t>(place - chips_.begin()) + 1);
+  *place = {.handle = std::move(handle),
+            .label = FixedString<32>(gpiod_chip_info_get_label(info.get())),
+            .size = gpiod_chip_info_get_num_lines(info.get()),
+            .device = status.st_rdev};
   return {};
 }
 
@@ -249,6 +271,7 @@ Result<LineAddress> GpioCdev::find(std::string_view name) {
 }
 
 Result<LineAddress> GpioCdev::find_by_name(std::string_view name) {
+  const heap_trap::Exemption exemption;  // libgpiod allocates
   Result<LineAddress> found =
       fail(ENOENT, "no GPIO line has this name", "see gpioinfo for the names of lines and chips");
   if (name.empty()) {
@@ -316,6 +339,7 @@ Result<LineAddress> GpioCdev::at(std::size_t index) {
 }
 
 Result<LineInfo> GpioCdev::info(LineAddress line) {
+  const heap_trap::Exemption exemption;  // libgpiod allocates
   const Chip* const chip = chip_of(line);
   if (chip == nullptr) {
     return fail(EINVAL, "no such GPIO line");
@@ -347,6 +371,7 @@ Result<LineInfo> GpioCdev::info(LineAddress line) {
 Result<RequestId> GpioCdev::request(std::span<const LineAddress> lines,
                                     std::span<const LineSettings> settings, const char* consumer,
                                     std::size_t event_buffer) {
+  const heap_trap::Exemption exemption;  // libgpiod allocates
   constexpr const char* what = "cannot request the GPIO lines";
   if (const auto checked = check_request(lines, settings); !checked) {
     return std::unexpected(checked.error());
@@ -386,6 +411,7 @@ Result<RequestId> GpioCdev::request(std::span<const LineAddress> lines,
 }
 
 Result<void> GpioCdev::reconfigure(RequestId request, std::span<const LineSettings> settings) {
+  const heap_trap::Exemption exemption;  // libgpiod allocates
   const Request* const held = slot(request);
   if (held == nullptr) {
     return no_such_request();

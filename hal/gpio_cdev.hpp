@@ -43,6 +43,7 @@ class GpioCdev final : public Gpio {
   void close();
 
   /// EACCES in place of ENOENT when there are chips that may not be opened.
+  [[nodiscard]] Result<void> refresh() override;
   using Gpio::find;
   [[nodiscard]] Result<LineAddress> find(std::string_view name) override;
   [[nodiscard]] Result<LineAddress> at(std::size_t index) override;
@@ -88,6 +89,7 @@ class GpioCdev final : public Gpio {
     std::size_t size = 0;  // lines
   };
 
+  [[nodiscard]] Result<void> add_chips();
   [[nodiscard]] Result<void> add_chip(unsigned int number);
   [[nodiscard]] Result<LineAddress> find_by_name(std::string_view name);
   [[nodiscard]] Result<LineAddress> find_by_offset(std::string_view name);

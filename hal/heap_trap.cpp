@@ -39,14 +39,16 @@ std::atomic<std::uint64_t> exempt = 0;
   state.store(State::off, relaxed);
   Dl_info info{};
   FixedString<255> text;
-  text.append("error: ", function, "(", size, ") was called after the start of the loop, by ");
+  text.append("error: ", function, "(", size, ") was called after the start of the loop, at 0x",
+              hex(reinterpret_cast<std::uintptr_t>(caller)));
+  // A static program knows no names.
   if (::dladdr(caller, &info) != 0 && info.dli_sname != nullptr) {
-    text.append(info.dli_sname, " in ");
+    text.append(" in ", info.dli_sname);
   }
   if (info.dli_fname != nullptr) {
-    text.append(info.dli_fname, " ");
+    text.append(" of ", info.dli_fname);
   }
-  text.append("at 0x", hex(reinterpret_cast<std::uintptr_t>(caller)), "\n");
+  text.append("\n");
   (void)!::write(STDERR_FILENO, text.c_str(), text.size());
   std::abort();
 }
@@ -86,46 +88,57 @@ Exemption::~Exemption() { exemptions.fetch_sub(1, relaxed); }
 }  // namespace millrace::hal::heap_trap
 
 #if !defined(MILLRACE_SANITIZED)
-// glibc looks these names up like any other: what the program defines comes first ("Replacing
-// malloc" in glibc's manual), and the originals stay there under their second names.
+// In a dynamically linked program all look these names up like any other, and what the program
+// defines comes first ("Replacing malloc" in glibc's manual), be it weak or not. In a static one
+// glibc's own definitions beat weak ones, so the Makefile has the linker use ours: --wrap=malloc
+// turns every use of malloc, glibc's included, into one of __wrap_malloc. The originals are there
+// under their second names in both; free() needs no replacement.
 extern "C" {
 void* __libc_malloc(std::size_t size);
 void* __libc_calloc(std::size_t count, std::size_t size);
 void* __libc_realloc(void* memory, std::size_t size);
 void* __libc_memalign(std::size_t alignment, std::size_t size);
-void __libc_free(void* memory);
 
-void* malloc(std::size_t size) {
+void* __wrap_malloc(std::size_t size) {
   millrace::hal::heap_trap::note("malloc", size, __builtin_return_address(0));
   return __libc_malloc(size);
 }
 
-void* calloc(std::size_t count, std::size_t size) {
+void* __wrap_calloc(std::size_t count, std::size_t size) {
   millrace::hal::heap_trap::note("calloc", count * size, __builtin_return_address(0));
   return __libc_calloc(count, size);
 }
 
-void* realloc(void* memory, std::size_t size) {
+void* __wrap_realloc(void* memory, std::size_t size) {
   millrace::hal::heap_trap::note("realloc", size, __builtin_return_address(0));
   return __libc_realloc(memory, size);
 }
 
-void* memalign(std::size_t alignment, std::size_t size) {
+void* __wrap_memalign(std::size_t alignment, std::size_t size) {
   millrace::hal::heap_trap::note("memalign", size, __builtin_return_address(0));
   return __libc_memalign(alignment, size);
 }
 
-void* aligned_alloc(std::size_t alignment, std::size_t size) {
+void* __wrap_aligned_alloc(std::size_t alignment, std::size_t size) {
   millrace::hal::heap_trap::note("aligned_alloc", size, __builtin_return_address(0));
   return __libc_memalign(alignment, size);
 }
 
-int posix_memalign(void** memory, std::size_t alignment, std::size_t size) {
+int __wrap_posix_memalign(void** memory, std::size_t alignment, std::size_t size) {
   millrace::hal::heap_trap::note("posix_memalign", size, __builtin_return_address(0));
   *memory = __libc_memalign(alignment, size);
   return *memory == nullptr ? ENOMEM : 0;
 }
 
-void free(void* memory) { __libc_free(memory); }
+[[gnu::weak, gnu::alias("__wrap_malloc")]] void* malloc(std::size_t size);
+[[gnu::weak, gnu::alias("__wrap_calloc")]] void* calloc(std::size_t count, std::size_t size);
+[[gnu::weak, gnu::alias("__wrap_realloc")]] void* realloc(void* memory, std::size_t size);
+[[gnu::weak, gnu::alias("__wrap_memalign")]] void* memalign(std::size_t alignment,
+                                                            std::size_t size);
+[[gnu::weak, gnu::alias("__wrap_aligned_alloc")]] void* aligned_alloc(std::size_t alignment,
+                                                                      std::size_t size);
+[[gnu::weak, gnu::alias("__wrap_posix_memalign")]] int posix_memalign(void** memory,
+                                                                      std::size_t alignment,
+                                                                      std::size_t size);
 }
 #endif

@@ -97,15 +97,23 @@ bool close_enough(std::uint32_t actual, std::uint32_t wanted) {
   return difference * 100 <= std::uint64_t{wanted} * 3;
 }
 
-bool is_pty(int fd) {
+/// Which driver serves it, as in admin-guide/devices.txt of the kernel; 0 if it is no device.
+unsigned driver_of(int fd) {
   struct stat status{};
-  if (::fstat(fd, &status) != 0 || !S_ISCHR(status.st_mode)) {
-    return false;
-  }
-  const unsigned type = major(status.st_rdev);
+  return ::fstat(fd, &status) == 0 && S_ISCHR(status.st_mode) ? major(status.st_rdev) : 0;
+}
+
+bool is_pty(int fd) {
+  const unsigned type = driver_of(fd);
   return type == TTYAUX_MAJOR ||  // /dev/ptmx
          (type >= UNIX98_PTY_MASTER_MAJOR &&
           type < UNIX98_PTY_SLAVE_MAJOR + UNIX98_PTY_MAJOR_COUNT);
+}
+
+/// A virtual machine's port to its host, as /dev/hvc0: without speed, frame or break.
+bool is_hypervisor_console(int fd) {
+  constexpr unsigned hvc_major = 229;
+  return driver_of(fd) == hvc_major;
 }
 
 const char* open_remedy(int error) {
@@ -116,6 +124,8 @@ const char* open_remedy(int error) {
       return "add yourself to the group dialout";
     case EBUSY:
       return "stop the other program that uses the port";
+    case ENOTTY:
+      return "this file is no serial port";
     case EIO:
     case ENXIO:
     case ENODEV:
@@ -129,11 +139,14 @@ Result<void> set_mode(int fd, const UartSettings& settings) {
   constexpr const char* what = "cannot set up the serial port";
   termios2 before{};
   if (::ioctl(fd, TCGETS2, &before) != 0) {
-    return fail_errno(what, errno == ENOTTY ? "this file is no serial port" : "");
+    return fail_errno(what, open_remedy(errno));
   }
   const termios2 wanted = raw_mode(before, settings);
   if (::ioctl(fd, TCSETS2, &wanted) != 0) {
     return fail_errno(what);
+  }
+  if (is_hypervisor_console(fd)) {
+    return {};  // it keeps the speed and the frame that it had, and nothing depends on them
   }
   // Drivers take what they can do of it and report success.
   termios2 actual{};
@@ -331,8 +344,8 @@ Result<void> Uart::set_rts(bool on) { return set_modem_line(fd(), TIOCM_RTS, on)
 
 Result<void> Uart::set_break(bool on) {
   constexpr const char* what = "cannot send a break";
-  // The kernel reports success on a pty, where nothing happens.
-  if (is_pty(fd())) {
+  // The kernel reports success where nothing happens.
+  if (is_pty(fd()) || is_hypervisor_console(fd())) {
     return fail(ENOTSUP, what, "this port has no line to break");
   }
   if (::ioctl(fd(), on ? TIOCSBRK : TIOCCBRK) != 0) {

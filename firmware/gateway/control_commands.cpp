@@ -204,14 +204,14 @@ std::optional<LineIndex> ControlCommands::find_line(std::string_view name) {
   return line;
 }
 
-/// The lines named, which may be `all`; nothing after an error has been put.
+/// The lines named, or with `all` those that others have left us; nothing after an error has been put.
 std::optional<LineSet> ControlCommands::parse_lines(Words words) {
-  const GpioService& gpio = session_.server().gpio();
+  GpioService& gpio = session_.server().gpio();
   LineSet set;
   for (const std::string_view word : words) {
     if (word == "all") {
       for (std::size_t i = 0; i < gpio.size(); ++i) {
-        set[i] = gpio.line(LineIndex(static_cast<std::uint16_t>(i))).present;
+        set[i] = gpio.available(LineIndex(static_cast<std::uint16_t>(i)));
       }
       continue;
     }

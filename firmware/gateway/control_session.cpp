@@ -53,7 +53,8 @@ FixedString<ControlSession::longest_row> to_text(const Event& event, std::string
 
 Result<void> ControlSession::open(ControlServer& server, hal::Fd connection,
                                   GatewayLog::Reader& reader) {
-  const auto watch = server.reactor().watch(connection.get(), Events::readable,
+  // As update_interest() has it, so that nothing changes as long as the client reads.
+  const auto watch = server.reactor().watch(connection.get(), Events::readable | Events::error,
                                             Handler::to<&ControlSession::on_ready>(*this));
   if (!watch) {
     return std::unexpected(watch.error());

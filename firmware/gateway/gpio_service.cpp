@@ -48,6 +48,7 @@ std::unexpected<LineError> fail_at(LineIndex line, const Error& error) {
 
 Result<void> GpioService::open(hal::Gpio& gpio, const board::Board& board, NotifierId changed) {
   gpio_ = &gpio;
+  board_ = board;
   changed_ = changed;
   if (gpio.service_fd() >= 0) {
     const auto watch = reactor_.watch(gpio.service_fd(), Events::readable,
@@ -64,12 +65,7 @@ Result<void> GpioService::open(hal::Gpio& gpio, const board::Board& board, Notif
                 "build for it, or raise lines in its capacities");
   }
   for (const board::Line& wired : board.lines) {
-    Line& line = at(add(wired.name));
-    const auto address = gpio.find(wired.kernel, wired.fallback);
-    line.present = address.has_value();
-    if (address) {
-      line.address = *address;
-    } else {
+    if (!look_for(add(wired.name))) {
       ++statistics_.missing;
     }
   }
@@ -112,6 +108,17 @@ LineIndex GpioService::add(std::string_view name) {
   return LineIndex(static_cast<std::uint16_t>(count_++));
 }
 
+bool GpioService::look_for(LineIndex which) {
+  Line& line = at(which);
+  const auto address = board_.lines.empty()
+                           ? gpio_->find(line.name)
+                           : gpio_->find(board_.lines[index(which)].kernel,
+                                         board_.lines[index(which)].fallback);
+  line.present = address.has_value();
+  line.address = address.value_or(hal::LineAddress{});
+  return line.present;
+}
+
 std::optional<LineIndex> GpioService::find(std::string_view name) const {
   for (std::size_t i = 0; i < count_; ++i) {
     if (lines_[i].name == name) {
@@ -126,6 +133,14 @@ Result<hal::LineInfo> GpioService::info(LineIndex line) {
     return fail(ENODEV, "the line is not on this machine");
   }
   return gpio_->info(at(line).address);
+}
+
+bool GpioService::available(LineIndex which) {
+  if (at(which).claimed()) {
+    return true;
+  }
+  const auto known = info(which);
+  return known && !known->used;
 }
 
 LineSettings GpioService::settings(LineIndex line) const {
@@ -327,12 +342,11 @@ LineResult<void> GpioService::refresh_edges(const LineSet& lines) {
 LineResult<void> GpioService::apply(std::span<const Change> changes) {
   for (std::size_t i = 0; i < changes.size(); ++i) {
     const LineIndex which = changes[i].line;
-    const Line& line = at(which);
     const auto before = changes.first(i);
     if (std::ranges::find(before, which, &Change::line) != before.end()) {
       return fail_at(which, named_twice);
     }
-    if (!line.present) {
+    if (!info(which) && (!gpio_->refresh() || !look_for(which))) {
       return fail_at(which, {.number = ENODEV,
                              .what = "the line is not on this machine",
                              .remedy = "see lines for those that are"});
@@ -499,18 +513,25 @@ void GpioService::take_edge(std::uint16_t claim, const hal::LineEvent& edge) {
   Line& line = at(*which);
   ++statistics_.edges;
   const std::uint32_t lost = edge.line_sequence - line.sequence - 1;
-  const std::uint32_t lost_together = edge.sequence - claims_[claim].sequence - 1;
   line.sequence = edge.line_sequence;
-  claims_[claim].sequence = edge.sequence;
-  statistics_.lost += lost_together;
-  if (lost_together > 0) {
+  statistics_.lost += lost;
+  if (lost > 0) {
+    tell_level(*which, lost);
+  }
+  // The kernel numbers the edges of a request as they occur, but queues each from its line's own
+  // interrupt thread: on several processors neighbours change places. A line has one on its way at a
+  // time, so a jump past as many as there are lines is a loss; whose, their next edges tell.
+  Claim& together = claims_[claim];
+  const auto ahead = static_cast<std::int32_t>(edge.sequence - together.sequence);
+  if (ahead > 0) {
+    together.sequence = edge.sequence;
+  }
+  if (ahead > static_cast<std::int32_t>(together.lines)) {
     for (std::size_t i = 0; i < count_; ++i) {
-      if (lines_[i].claim == claim) {
-        tell_level(LineIndex(static_cast<std::uint16_t>(i)), i == index(*which) ? lost : 0);
+      if (lines_[i].claim == claim && i != index(*which)) {
+        tell_level(LineIndex(static_cast<std::uint16_t>(i)), 0);
       }
     }
-  } else if (lost > 0) {
-    tell_level(*which, lost);  // lost in a gap that was found out by another line's edge
   }
   tell({.kind = Event::Kind::edge,
         .level = edge.id == hal::LineEvent::Id::rising_edge,

@@ -27,7 +27,10 @@ using LineResult = std::expected<T, LineError>;
 
 /// The board's lines, shared by all clients. A line is requested from the kernel when it is first
 /// used and kept until release(); lines that are first used by one command are requested together:
-/// they are then driven in one instant, and their edges come in one order.
+/// they are then driven in one instant, and their edges come through one queue (in the order of
+/// their time stamps on one processor; on several, neighbours within microseconds may change places).
+///
+/// A line whose chip has vanished is looked for again when somebody next uses it.
 ///
 /// Every edge and change goes into the log, and the notifier given to open() is raised: whoever
 /// serves the clients takes it from there. Loop thread only.
@@ -69,6 +72,9 @@ class GpioService {
   [[nodiscard]] const Line& line(LineIndex line) const { return lines_[index(line)]; }
   [[nodiscard]] std::optional<LineIndex> find(std::string_view name) const;
   [[nodiscard]] Result<hal::LineInfo> info(LineIndex line);
+
+  /// Whether the line is the gateway's already, or could be: nobody else uses it.
+  [[nodiscard]] bool available(LineIndex line);
 
   /// The level, without claiming the line: nothing if it would have to be.
   [[nodiscard]] std::optional<bool> level(LineIndex line);
@@ -118,6 +124,7 @@ class GpioService {
 
   [[nodiscard]] Line& at(LineIndex line) { return lines_[index(line)]; }
   [[nodiscard]] LineIndex add(std::string_view name);
+  bool look_for(LineIndex line);
   [[nodiscard]] Result<void> add_named_lines();
   [[nodiscard]] hal::Edges wanted_edges(const Line& line) const;
   [[nodiscard]] LineResult<void> apply(std::span<const Change> changes);
@@ -138,6 +145,7 @@ class GpioService {
   Reactor& reactor_;
   GatewayLog& log_;
   hal::Gpio* gpio_ = nullptr;
+  board::Board board_;
   NotifierId changed_;
   Statistics statistics_;
   std::size_t count_ = 0;

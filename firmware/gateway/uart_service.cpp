@@ -4,6 +4,7 @@
 #include "firmware/gateway/uart_service.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "hal/error_text.hpp"
 #include "hal/log.hpp"
@@ -55,8 +56,12 @@ Result<void> UartService::open(UartIndex uart) {
   auto opened = port.simulated()
                     ? hal::Uart::open_simulated(port.config.settings)
                     : hal::Uart::open(port.config.paths[0].c_str(), port.config.settings);
-  if (!opened && opened.error().number == ENOENT && !port.config.paths[1].empty()) {
-    opened = hal::Uart::open(port.config.paths[1].c_str(), port.config.settings);
+  if (!opened && !port.config.paths[1].empty()) {
+    auto second = hal::Uart::open(port.config.paths[1].c_str(), port.config.settings);
+    // Neither will do: what is wrong with the one that is there matters more than one missing.
+    if (second || opened.error().number == ENOENT) {
+      opened = std::move(second);
+    }
   }
   if (!opened) {
     return std::unexpected(opened.error());

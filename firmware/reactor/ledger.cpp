@@ -7,11 +7,11 @@ namespace millrace {
 
 void Ledger::record(const Handler& handler, Duration duration, std::uint32_t backlog) {
   constexpr auto relaxed = std::memory_order_relaxed;
-  const std::string_view name = handler.name();
+  const std::string_view* const name = handler.name_address();
   total_.store(total_.load(relaxed) + 1, relaxed);
   for (Slot& slot : slots_) {
-    const char* const taken = slot.name.load(relaxed);
-    if (taken != nullptr && taken != name.data()) {
+    const std::string_view* const taken = slot.name.load(relaxed);
+    if (taken != nullptr && taken != name) {
       continue;
     }
     slot.count.store(slot.count.load(relaxed) + 1, relaxed);
@@ -20,8 +20,7 @@ void Ledger::record(const Handler& handler, Duration duration, std::uint32_t bac
       slot.backlog.store(backlog, relaxed);
     }
     if (taken == nullptr) {
-      slot.name_size.store(static_cast<std::uint32_t>(name.size()), relaxed);
-      slot.name.store(name.data(), std::memory_order_release);
+      slot.name.store(name, std::memory_order_release);
     }
     return;
   }
@@ -34,11 +33,11 @@ std::optional<Ledger::Entry> Ledger::entry(std::size_t index) const {
     return std::nullopt;
   }
   const Slot& slot = slots_[index];
-  const char* const name = slot.name.load(std::memory_order_acquire);
+  const std::string_view* const name = slot.name.load(std::memory_order_acquire);
   if (name == nullptr) {
     return std::nullopt;
   }
-  return Entry{.name = {name, slot.name_size.load(relaxed)},
+  return Entry{.name = *name,
                .count = slot.count.load(relaxed),
                .worst = Duration(slot.worst_ns.load(relaxed)),
                .backlog = slot.backlog.load(relaxed)};

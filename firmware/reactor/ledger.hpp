@@ -43,8 +43,7 @@ class Ledger {
 
  private:
   struct Slot {
-    std::atomic<const char*> name = nullptr;
-    std::atomic<std::uint32_t> name_size = 0;
+    std::atomic<const std::string_view*> name = nullptr;
     std::atomic<std::uint32_t> count = 0;
     std::atomic<std::uint32_t> backlog = 0;
     std::atomic<std::int64_t> worst_ns = 0;

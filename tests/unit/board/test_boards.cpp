@@ -34,11 +34,10 @@ static_assert(headers.size() == all.size());
 // What StaticReactor asserts of its limits holds for every board.
 template <const Capacities& Of>
 constexpr std::size_t reactor_size =
-    sizeof(ReactorParts<ReactorLimits{.fds = Of.fds,
-                                      .timers = Of.timers,
-                                      .messages = Of.messages,
-                                      .mailbox = Of.mailbox},
-                        hal::EpollPoller>);
+    sizeof(ReactorParts<
+           ReactorLimits{
+               .fds = Of.fds, .timers = Of.timers, .messages = Of.messages, .mailbox = Of.mailbox},
+           hal::EpollPoller>);
 static_assert(reactor_size<sim::capacities> > 0 && reactor_size<rpi3::capacities> > 0 &&
               reactor_size<rpi4::capacities> > 0 && reactor_size<rpi5::capacities> > 0 &&
               reactor_size<rpi_zero2w::capacities> > 0 && reactor_size<qemu_virt::capacities> > 0 &&
@@ -114,8 +113,7 @@ TEST(Boards, have_a_descriptor_for_all_that_can_be_open_at_once) {
     const std::size_t lines =
         header.board->gpio == GpioBackend::simulation ? 2 * hal::GpioSim::line_count : most.lines;
     constexpr std::size_t of_the_loop = 12;  // standard ones, epoll, wake-up, signals, spare …
-    EXPECT_GE(most.fds,
-              lines + most.connections + most.listeners + 2 * most.uarts + of_the_loop)
+    EXPECT_GE(most.fds, lines + most.connections + most.listeners + 2 * most.uarts + of_the_loop)
         << header.board->name;
   }
 }

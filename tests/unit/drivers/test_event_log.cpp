@@ -193,10 +193,10 @@ class Model {
 
 template <class Size>
 class EventLogOf : public ::testing::Test {};
-using Sizes = ::testing::Types<
-    std::integral_constant<std::size_t, 1>, std::integral_constant<std::size_t, 2>,
-    std::integral_constant<std::size_t, 3>, std::integral_constant<std::size_t, 8>,
-    std::integral_constant<std::size_t, 17>>;
+using Sizes =
+    ::testing::Types<std::integral_constant<std::size_t, 1>, std::integral_constant<std::size_t, 2>,
+                     std::integral_constant<std::size_t, 3>, std::integral_constant<std::size_t, 8>,
+                     std::integral_constant<std::size_t, 17>>;
 TYPED_TEST_SUITE(EventLogOf, Sizes);
 
 TYPED_TEST(EventLogOf, any_size_agrees_with_the_model_whatever_the_pace_of_its_readers) {

@@ -75,10 +75,28 @@ TEST(UartSettings, have_the_text_that_people_write) {
 }
 
 TEST(UartSettings, are_refused_as_a_whole_if_one_part_is_not_understood) {
-  for (const std::string_view text :
-       {"", ",", "0", "-1", "+9600", "x", "4294967296", "9600,", ",8N1", "9600,8N", "9600,8N1x",
-        "9600,4N1", "9600,9N1", "9600,8X1", "9600,8n1", "9600,8N0", "9600,8N3", "9600, 8N1",
-        "9600,8N1,", "9600,8N1,RTSCTS", "9600,rtscts,none", "9600 8N1"}) {
+  for (const std::string_view text : {"",
+                                      ",",
+                                      "0",
+                                      "-1",
+                                      "+9600",
+                                      "x",
+                                      "4294967296",
+                                      "9600,",
+                                      ",8N1",
+                                      "9600,8N",
+                                      "9600,8N1x",
+                                      "9600,4N1",
+                                      "9600,9N1",
+                                      "9600,8X1",
+                                      "9600,8n1",
+                                      "9600,8N0",
+                                      "9600,8N3",
+                                      "9600, 8N1",
+                                      "9600,8N1,",
+                                      "9600,8N1,RTSCTS",
+                                      "9600,rtscts,none",
+                                      "9600 8N1"}) {
     EXPECT_FALSE(parse_uart_settings(text)) << '"' << text << '"';
   }
 }

@@ -113,9 +113,9 @@ TEST(Options, listen_on_loopback_and_in_the_runtime_directory_by_default) {
             "127.0.0.1:7000 unix:/run/millrace/millrace.sock");
   EXPECT_EQ(default_addresses("/run/first:/run/second", nullptr),
             "127.0.0.1:7000 unix:/run/first/millrace.sock");
-  const std::string without_systemd =
-      hal::is_root() ? "127.0.0.1:7000 unix:/run/millrace.sock"
-                     : "127.0.0.1:7000 unix:/run/user/1000/millrace.sock";
+  const std::string without_systemd = hal::is_root()
+                                          ? "127.0.0.1:7000 unix:/run/millrace.sock"
+                                          : "127.0.0.1:7000 unix:/run/user/1000/millrace.sock";
   EXPECT_EQ(default_addresses(nullptr, "/run/user/1000"), without_systemd);
   EXPECT_EQ(default_addresses("", "/run/user/1000"), without_systemd);
   if (!hal::is_root()) {
@@ -155,16 +155,15 @@ TEST(Options, name_the_addresses_in_place_of_the_default_ones) {
 }
 
 TEST(Options, refuse_addresses_that_are_none) {
-  EXPECT_EQ(refused({"--listen", "7000"}),
-            "no such service, 7000, write --listen control=ADDRESS");
+  EXPECT_EQ(refused({"--listen", "7000"}), "no such service, 7000, write --listen control=ADDRESS");
   EXPECT_EQ(refused({"--listen", "http=7000"}),
             "no such service, http=7000, write --listen control=ADDRESS");
   for (const char* const address :
        {"control=", "control=70000", "control=localhost:7000", "control=unix:"}) {
     const auto parsed = hal::SocketAddress::parse(std::string_view(address).substr(8));
     ASSERT_FALSE(parsed);
-    EXPECT_EQ(refused({"--listen", address}), std::string(parsed.error().what) + ", " + address +
-                                                  ", " + parsed.error().remedy);
+    EXPECT_EQ(refused({"--listen", address}),
+              std::string(parsed.error().what) + ", " + address + ", " + parsed.error().remedy);
   }
 }
 
@@ -180,8 +179,8 @@ TEST(Options, take_as_many_addresses_as_there_are_listeners) {
 }
 
 TEST(Options, name_the_serial_ports_in_place_of_the_boards) {
-  const Options options = accepted(
-      {"--uart", "gps=/dev/serial/by-id/usb-a=b,9600,7E1", "--uart", "test=sim", "--uart=x=sim,300"});
+  const Options options = accepted({"--uart", "gps=/dev/serial/by-id/usb-a=b,9600,7E1", "--uart",
+                                    "test=sim", "--uart=x=sim,300"});
   ASSERT_EQ(options.uart_count, 3U);
   EXPECT_EQ(options.uarts[0].name, "gps");
   EXPECT_EQ(options.uarts[0].paths[0], "/dev/serial/by-id/usb-a=b");
@@ -202,8 +201,8 @@ TEST(Options, refuse_serial_ports_that_are_none) {
               std::string("no serial port, ") + port + ", write --uart NAME=PATH or NAME=sim");
   }
   for (const char* const port : {"gps=sim,", "gps=sim,fast", "gps=/dev/ttyUSB0,9600,8N9"}) {
-    EXPECT_EQ(refused({"--uart", port}), std::string("settings not understood, ") + port +
-                                             ", write for example 115200,8N1");
+    EXPECT_EQ(refused({"--uart", port}),
+              std::string("settings not understood, ") + port + ", write for example 115200,8N1");
   }
   const std::string name(31, 'n');
   EXPECT_EQ(accepted({"--uart", name + "=sim"}).uarts[0].name.view(), name);
@@ -230,8 +229,7 @@ TEST(Options, say_how_much_is_logged) {
   EXPECT_EQ(accepted({"--log", "warning"}).log_level, hal::LogLevel::warning);
   EXPECT_EQ(accepted({"--log", "info"}).log_level, hal::LogLevel::info);
   EXPECT_EQ(accepted({"--log", "debug"}).log_level, hal::LogLevel::debug);
-  EXPECT_EQ(refused({"--log", "loud"}),
-            "no such level, loud, write error, warning, info or debug");
+  EXPECT_EQ(refused({"--log", "loud"}), "no such level, loud, write error, warning, info or debug");
 }
 
 TEST(Options, say_what_the_heap_trap_does) {
@@ -247,8 +245,8 @@ TEST(Options, ask_for_help_or_the_version) {
 
 TEST(Options, that_are_unknown_are_named) {
   for (const char* const word : {"--port", "-x", "-xyz", "-b", "--help=me", "--boards"}) {
-    EXPECT_EQ(refused({"--log", "info", word}), std::string("no such option, ") + word +
-                                                    ", try --help");
+    EXPECT_EQ(refused({"--log", "info", word}),
+              std::string("no such option, ") + word + ", try --help");
     EXPECT_EQ(refused({word}), std::string("no such option, ") + word + ", try --help");
   }
 }
@@ -279,8 +277,8 @@ TEST(Options, are_read_the_same_again_and_again) {
 }
 
 TEST(Options, are_all_in_the_help) {
-  for (const std::string_view option : {"--board", "--listen", "--uart", "--log", "--heap-trap",
-                                        "--help", "--version"}) {
+  for (const std::string_view option :
+       {"--board", "--listen", "--uart", "--log", "--heap-trap", "--help", "--version"}) {
     EXPECT_NE(help_text().find(option), std::string_view::npos) << option;
   }
   for (const board::Board* const board : board::all) {

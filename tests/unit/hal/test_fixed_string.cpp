@@ -28,7 +28,8 @@ TEST(FixedString, is_empty_at_first) {
 }
 
 TEST(FixedString, appends_text_characters_and_numbers_in_turn) {
-  EXPECT_EQ(text("GPIO", 17, ' ', std::string_view("level="), true, ',', false), "GPIO17 level=1,0");
+  EXPECT_EQ(text("GPIO", 17, ' ', std::string_view("level="), true, ',', false),
+            "GPIO17 level=1,0");
   EXPECT_EQ(text(FixedString<4>("abc"), std::uint8_t{65}, std::int8_t{-1}, 'A'), "abc65-1A");
 }
 
@@ -39,7 +40,8 @@ TEST(FixedString, writes_numbers_as_the_standard_library_does) {
   EXPECT_EQ(text(std::numeric_limits<std::int64_t>::max()), "9223372036854775807");
   EXPECT_EQ(text(std::numeric_limits<std::uint64_t>::max()), "18446744073709551615");
   EXPECT_EQ(text(std::numeric_limits<std::int8_t>::min()), "-128");
-  for (std::int64_t number = 1; number < std::numeric_limits<std::int64_t>::max() / 7; number *= 7) {
+  for (std::int64_t number = 1; number < std::numeric_limits<std::int64_t>::max() / 7;
+       number *= 7) {
     ASSERT_EQ(text(number).view(), std::to_string(number));
     ASSERT_EQ(text(-number).view(), std::to_string(-number));
   }

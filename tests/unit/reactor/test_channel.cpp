@@ -29,25 +29,25 @@ template <class ChannelType>
 class Popping {
  public:
   Popping(Loop<EpollPwait2>& loop, ChannelType& channel, Trace& trace)
-      : channel_(channel), trace(trace) {
+      : channel_(channel), trace_(trace) {
     EXPECT_TRUE(channel.open(loop, Handler::to<&Popping::call>(*this)));
   }
   void call(const Message& message) {
     EXPECT_EQ(message.kind, MessageKind::notice);
-    trace.add("[");
+    trace_.add("[");
     while (const auto element = channel_.pop()) {
       if constexpr (requires { element->line; }) {
-        trace.add(element->line, "=", element->value);
+        trace_.add(element->line, "=", element->value);
       } else {
-        trace.add(*element);
+        trace_.add(*element);
       }
     }
-    trace.add("]");
+    trace_.add("]");
   }
 
  private:
   ChannelType& channel_;
-  Trace& trace;
+  Trace& trace_;
 };
 
 class ChannelOf : public ::testing::Test {

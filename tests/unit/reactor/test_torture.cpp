@@ -8,6 +8,7 @@
 #include <csignal>
 #include <gtest/gtest.h>
 #include <optional>
+#include <set>
 #include <string>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -700,22 +701,16 @@ TYPED_TEST(Torture, writing_and_reading_one_byte_at_a_time_keeps_every_byte_in_o
 
 TYPED_TEST(Torture, more_ready_descriptors_than_a_batch_holds_are_all_served) {
   Loop<TypeParam> loop;
-  Trace trace;
   std::vector<Pair> pipes;
-  On note{[&](const Message& message) { trace.add(message.ready().watch.fd); }};
-  std::string expected;
+  std::set<int> served;
+  On note{[&](const Message& message) { served.insert(message.ready().watch.fd); }};
   for (int i = 0; i < 100; ++i) {
     pipes.push_back(make_pipe());
     put(pipes.back().far, "x");
     ASSERT_TRUE(loop.watch(pipes.back().near.get(), readable, note));
   }
   loop.turn_now(4);  // 32 in each
-  std::vector<bool> seen(pipes.size());
-  for (std::size_t i = 0; i < pipes.size(); ++i) {
-    const std::string number = std::to_string(pipes[i].near.get());
-    seen[i] = (" " + std::string(trace.text()) + " ").find(" " + number + " ") != std::string::npos;
-    EXPECT_TRUE(seen[i]) << "descriptor " << number << " starves";
-  }
+  EXPECT_EQ(served.size(), 100U);
 }
 
 // --- Signals and processes ---------------------------------------------------------------------

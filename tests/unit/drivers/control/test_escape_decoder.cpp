@@ -75,8 +75,8 @@ TEST(EscapeDecoder, finds_the_same_end_however_the_bytes_arrive) {
         Outcome outcome;
         feed(decoder, text.substr(0, at), outcome);
         feed(decoder, text.substr(at), outcome);
-        ASSERT_EQ(outcome, wanted) << "text " << number << " of length " << length << " split at "
-                                   << at;
+        ASSERT_EQ(outcome, wanted)
+            << "text " << number << " of length " << length << " split at " << at;
       }
       EscapeDecoder decoder;
       Outcome outcome;
