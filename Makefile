@@ -29,7 +29,8 @@ Variables
   V=1                  show the commands
 endef
 
-MAKEFLAGS := $(MAKEFLAGS) --no-builtin-rules $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+# As parallel as the machine, unless -j says otherwise.
+MAKEFLAGS := $(MAKEFLAGS) --no-builtin-rules $(if $(filter 0,$(MAKELEVEL)),$(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc)))
 .DELETE_ON_ERROR:
 .PHONY: build run test boards lint format format-check setup clean help FORCE
 build:
@@ -52,7 +53,7 @@ lib_sources     := $(call find,hal drivers firmware/reactor,-name '*.cpp')
 gateway_sources := $(filter-out %/main.cpp,$(wildcard firmware/gateway/*.cpp board/*.cpp))
 example_sources := $(wildcard firmware/examples/*.cpp)
 support_sources := $(wildcard tests/support/*.cpp)
-helper_sources  := $(wildcard tests/hil/*.cpp tests/qemu/*.cpp tests/bench/*.cpp)
+helper_sources  := $(wildcard tests/hil/*.cpp tests/qemu/*.cpp)
 test_sources    := $(call find,tests/unit,-name 'test_*.cpp' -o -name 'test_*.py') $(wildcard tests/hil/test_*.py)
 all_cpp         := $(call find,hal drivers firmware board tests,-name '*.cpp')
 all_hpp         := $(call find,hal drivers firmware board tests,-name '*.hpp')
@@ -72,7 +73,7 @@ endif
 
 # --- Compilers and flags ---
 
-CXXFLAGS     ?= -O2 -g
+CXXFLAGS     ?= $(if $(SANITIZE),-O1,-O2) -g
 PKG_CONFIG   ?= pkg-config
 PYTHON       ?= /usr/bin/python3
 CLANG_TIDY   ?= clang-tidy-19
@@ -88,7 +89,7 @@ language := -std=c++23 -fno-exceptions -fno-rtti -pthread -I. $(shell $(PKG_CONF
 warnings := $(if $(SANITIZE),-w,-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast \
             -Wnon-virtual-dtor -Woverloaded-virtual -Wcast-align -Wnull-dereference -Werror)
 board     = $(if $(filter $(BOARD),$(BOARDS)),,$(error BOARD is one of: $(BOARDS)))$\
-            -DMILLRACE_BOARD=$(subst -,_,$(BOARD)) -DMILLRACE_BOARD_HEADER='"board/$(BOARD).hpp"'
+            -DMILLRACE_BOARD=$(subst -,_,$(BOARD))
 gtest    := -isystem $(GTEST)/googletest/include -isystem $(GTEST)/googlemock/include
 
 # hal/heap_trap.cpp says why.

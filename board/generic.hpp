@@ -5,7 +5,8 @@
 
 #include "board/board.hpp"
 
-/// Any other single-board computer with Linux: all lines that have a name, and the usual serial ports.
+/// Any other single-board computer with Linux: all lines that have a name, and the usual serial
+/// ports.
 namespace millrace::board::generic {
 
 inline constexpr std::array uarts = {

@@ -5,7 +5,8 @@
 
 #include "board/board.hpp"
 
-/// Raspberry Pi 4 Model B, 400 and Compute Module 4. The 28 lines of the 40-pin header, by their BCM numbers.
+/// Raspberry Pi 4 Model B, 400 and Compute Module 4. The 28 lines of the 40-pin header, by their
+/// BCM numbers.
 namespace millrace::board::rpi4 {
 
 inline constexpr auto lines = numbered_lines<28>("pinctrl-bcm2711");

@@ -5,7 +5,8 @@
 
 #include "board/board.hpp"
 
-/// Raspberry Pi 5, 500 and Compute Module 5. The 28 lines of the 40-pin header, by their BCM numbers.
+/// Raspberry Pi 5, 500 and Compute Module 5. The 28 lines of the 40-pin header, by their BCM
+/// numbers.
 namespace millrace::board::rpi5 {
 
 inline constexpr auto lines = numbered_lines<28>("pinctrl-rp1");

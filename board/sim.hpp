@@ -5,7 +5,8 @@
 
 #include "board/board.hpp"
 
-/// No hardware at all: simulated lines and serial ports, for a laptop, a CI machine, and for learning.
+/// No hardware at all: simulated lines and serial ports, for a laptop, a CI machine, and for
+/// learning.
 namespace millrace::board::sim {
 
 inline constexpr auto lines = numbered_lines<32>("gpio-sim");

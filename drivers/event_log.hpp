@@ -23,7 +23,7 @@ class EventLog {
  public:
   class Reader {
    public:
-    Filter filter;
+    Filter filter;  // NOLINT(misc-non-private-member-variables-in-classes): the reader's own
 
     /// Events that it wanted and lost since the last take_lost().
     [[nodiscard]] std::uint32_t take_lost() { return std::exchange(lost_, 0); }

@@ -4,6 +4,8 @@
 #include "hal/cycle_counter.hpp"
 
 #if defined(__x86_64__)
+#include <algorithm>
+#include <array>
 #include <cpuid.h>
 
 #include "hal/clock.hpp"
@@ -22,14 +24,20 @@ std::uint64_t measure() {
   if (__get_cpuid(0x80000007U, &eax, &ebx, &ecx, &edx) == 0 || (edx & (1U << 8U)) == 0) {
     return 0;
   }
-  const SystemClock clock;
-  const Instant start = clock.now();
-  const std::uint64_t first = cycle_count();
-  Instant now = start;
-  while (now - start < std::chrono::microseconds(200)) {
-    now = clock.now();
+  // Preempted in the middle, one measurement may be off, but hardly two.
+  std::array<std::uint64_t, 3> rates{};
+  for (std::uint64_t& rate : rates) {
+    const SystemClock clock;
+    const Instant start = clock.now();
+    const std::uint64_t first = cycle_count();
+    Instant now = start;
+    while (now - start < std::chrono::microseconds(100)) {
+      now = clock.now();
+    }
+    rate = (cycle_count() - first) * 1000 / static_cast<std::uint64_t>((now - start).count());
   }
-  return (cycle_count() - first) * 1000 / static_cast<std::uint64_t>((now - start).count());
+  std::ranges::sort(rates);
+  return rates[1];
 }
 #elif defined(__aarch64__)
 std::uint64_t measure() {

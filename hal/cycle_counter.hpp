@@ -23,8 +23,8 @@ namespace millrace::hal {
 }
 
 /// How many counts a microsecond has, or 0 where cycle_count() does not keep a constant rate or
-/// can't be read. Measured once, on x86 by spinning for 200 µs; exact to a per cent or better, so
-/// it serves to notice that time has passed, not to tell the time.
+/// can't be read. Measured once, on x86 by spinning for 3 × 100 µs; exact to a per cent or better,
+/// so it serves to notice that time has passed, not to tell the time.
 [[nodiscard]] std::uint64_t cycles_per_microsecond();
 
 }  // namespace millrace::hal

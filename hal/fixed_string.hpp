@@ -70,7 +70,7 @@ class FixedString {
   constexpr void append_one(char c) { append_one(std::string_view(&c, 1)); }
   template <std::integral I>
   constexpr void append_one(I value) {
-    auto magnitude = static_cast<std::uint64_t>(value);
+    auto magnitude = static_cast<std::uint64_t>(+value);  // +: a signed char is a number here
     if (value < I{0}) {
       append_one('-');
       magnitude = 0 - magnitude;

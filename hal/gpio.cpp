@@ -3,9 +3,8 @@
 
 #include "hal/gpio.hpp"
 
-#include <linux/gpio.h>
-
 #include <cstddef>
+#include <linux/gpio.h>
 
 namespace millrace::hal {
 

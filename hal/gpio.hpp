@@ -24,15 +24,16 @@ struct LineSettings {
   Direction direction = Direction::as_is;
   Bias bias = Bias::as_is;
   Drive drive = Drive::push_pull;
-  Edges edges = Edges::none;     ///< inputs only
-  bool active_low = false;       ///< inverts every level and edge below
-  bool output_active = false;    ///< the level that an output is given
+  Edges edges = Edges::none;              ///< inputs only
+  bool active_low = false;                ///< inverts every level and edge below
+  bool output_active = false;             ///< the level that an output is given
   std::chrono::microseconds debounce{0};  ///< inputs only; 0: off
 
   friend bool operator==(const LineSettings&, const LineSettings&) = default;
 };
 
-/// Where a line is: which of the backend's chips, and its offset there. Found by name with
+/// Where a line is: which of the backend's chips, and its offset there. A chip that comes back is
+/// another one. Found by name with
 /// Gpio::find(); meaningless to any other Gpio object, and never shown to people.
 struct LineAddress {
   std::uint16_t chip = 0;
@@ -98,8 +99,9 @@ class Gpio {
   /// The same by the first of two names that finds a line.
   [[nodiscard]] Result<LineAddress> find(std::string_view name, std::string_view otherwise);
 
-  /// Looks for chips that have come since (an adapter that was plugged in). What is requested stays;
-  /// the addresses of lines on chips that have vanished become invalid. For lines that are missed.
+  /// Looks for chips that have come since (an adapter that was plugged in). What is requested
+  /// stays; the addresses of lines on chips that have vanished become invalid. For lines that are
+  /// missed.
   [[nodiscard]] virtual Result<void> refresh() { return {}; }
 
   /// The `index`-th line of all, chip after chip; ENOENT past the last. For boards without a table.
@@ -109,8 +111,8 @@ class Gpio {
   [[nodiscard]] virtual Result<LineInfo> info(LineAddress line) = 0;
 
   /// Requests `lines`, all of one chip, each with the settings of the same position. `consumer` is
-  /// what others see as the user of the line. `event_buffer` is the kernel's FIFO for the request in
-  /// events; 0 is the kernel's default, 16 a line. When it is full, the oldest event is dropped.
+  /// what others see as the user of the line. `event_buffer` is the kernel's FIFO for the request
+  /// in events; 0 is the kernel's default, 16 a line. When it is full, the oldest event is dropped.
   /// Errors: EBUSY (used by somebody else), EINVAL, ENODEV, EACCES, ENOTSUP (the chip can't do it),
   /// ENOSPC (all requests of this backend in use).
   [[nodiscard]] virtual Result<RequestId> request(std::span<const LineAddress> lines,

@@ -160,7 +160,6 @@ Result<void> GpioCdev::open() {
 Result<void> GpioCdev::refresh() {
   const heap_trap::Exemption exemption;  // libgpiod allocates
   for (Chip& chip : std::span(chips_).first(chip_count_)) {
-    // A chip's place in the table is part of its lines' addresses: nothing moves up.
     if (chip.handle && !ChipInfo(gpiod_chip_get_info(chip.handle.get()))) {
       chip = {};
     }
@@ -248,7 +247,8 @@ Result<void> GpioCdev::add_chip(unsigned int number) {
   *place = {.handle = std::move(handle),
             .label = FixedString<32>(gpiod_chip_info_get_label(info.get())),
             .size = gpiod_chip_info_get_num_lines(info.get()),
-            .device = status.st_rdev};
+            .device = status.st_rdev,
+            .serial = next_serial_++};
   return {};
 }
 
@@ -295,8 +295,8 @@ Result<LineAddress> GpioCdev::find_by_name(std::string_view name) {
         return fail(EEXIST, "several GPIO lines have this name",
                     "say which as label:offset, for example pinctrl-bcm2711:17");
       }
-      found = LineAddress{.chip = static_cast<std::uint16_t>(chip),
-                          .offset = static_cast<std::uint16_t>(offset)};
+      found =
+          LineAddress{.chip = chips_[chip].serial, .offset = static_cast<std::uint16_t>(offset)};
     }
   }
   return found;
@@ -322,7 +322,7 @@ Result<LineAddress> GpioCdev::find_by_offset(std::string_view name) {
     if (found) {
       return fail(EEXIST, "several GPIO chips have this label", "name the line instead");
     }
-    found = LineAddress{.chip = static_cast<std::uint16_t>(chip), .offset = offset};
+    found = LineAddress{.chip = chips_[chip].serial, .offset = offset};
   }
   return found;
 }
@@ -330,8 +330,7 @@ Result<LineAddress> GpioCdev::find_by_offset(std::string_view name) {
 Result<LineAddress> GpioCdev::at(std::size_t index) {
   for (std::size_t chip = 0; chip < chip_count_; ++chip) {
     if (index < chips_[chip].size) {
-      return LineAddress{.chip = static_cast<std::uint16_t>(chip),
-                         .offset = static_cast<std::uint16_t>(index)};
+      return LineAddress{.chip = chips_[chip].serial, .offset = static_cast<std::uint16_t>(index)};
     }
     index -= chips_[chip].size;
   }
@@ -513,8 +512,11 @@ void GpioCdev::release(RequestId request) {
 }
 
 GpioCdev::Chip* GpioCdev::chip_of(LineAddress line) {
-  return line.chip < chip_count_ && line.offset < chips_[line.chip].size ? &chips_[line.chip]
-                                                                         : nullptr;
+  const auto chips = std::span(chips_).first(chip_count_);
+  const auto chip = std::ranges::find_if(chips, [line](const Chip& candidate) {
+    return candidate.handle && candidate.serial == line.chip;
+  });
+  return chip != chips.end() && line.offset < chip->size ? &*chip : nullptr;
 }
 
 GpioCdev::Request* GpioCdev::slot(RequestId id) {

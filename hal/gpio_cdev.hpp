@@ -81,6 +81,7 @@ class GpioCdev final : public Gpio {
     FixedString<32> label;
     std::size_t size = 0;  // lines
     dev_t device = 0;
+    std::uint16_t serial = 0;  // LineAddress::chip: never used again, so that no address is stale
   };
 
   struct Request {
@@ -98,6 +99,7 @@ class GpioCdev final : public Gpio {
 
   std::array<Chip, max_chips> chips_{};
   std::size_t chip_count_ = 0;
+  std::uint16_t next_serial_ = 0;
   bool denied_ = false;  // there are chips that may not be opened
   std::array<Request, max_requests> requests_{};
 };

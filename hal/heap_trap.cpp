@@ -3,13 +3,12 @@
 
 #include "hal/heap_trap.hpp"
 
-#include <dlfcn.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdlib>
+#include <dlfcn.h>
+#include <unistd.h>
 
 #include "hal/fixed_string.hpp"
 

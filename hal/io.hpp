@@ -14,8 +14,8 @@ struct Transfer {
   enum class Status : std::uint8_t {
     done,         ///< `count` bytes were moved, at least one
     would_block,  ///< nothing could be moved now: wait for readiness
-    closed,       ///< end of file (reads), or the peer is gone (EPIPE, ECONNRESET; writes and reads)
-    failed        ///< `error` is the errno
+    closed,  ///< end of file (reads), or the peer is gone (EPIPE, ECONNRESET; writes and reads)
+    failed   ///< `error` is the errno
   };
 
   Status status = Status::would_block;
@@ -31,9 +31,9 @@ struct Transfer {
 /// Like read(), into two pieces of memory, the first to be filled first (readv(2)): for rings.
 [[nodiscard]] Transfer read(int fd, std::span<std::byte> first, std::span<std::byte> second);
 
-/// write(2), until it did not fail with EINTR; send() is the same for sockets (MSG_NOSIGNAL: a peer that
-/// is gone is an outcome, not a SIGPIPE). May move fewer bytes than given. `from` must not be empty.
-/// One system call.
+/// write(2), until it did not fail with EINTR; send() is the same for sockets (MSG_NOSIGNAL: a peer
+/// that is gone is an outcome, not a SIGPIPE). May move fewer bytes than given. `from` must not be
+/// empty. One system call.
 [[nodiscard]] Transfer write(int fd, std::span<const std::byte> from);
 [[nodiscard]] Transfer send(int fd, std::span<const std::byte> from);
 

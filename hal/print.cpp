@@ -3,10 +3,9 @@
 
 #include "hal/print.hpp"
 
-#include <unistd.h>
-
 #include <cstddef>
 #include <span>
+#include <unistd.h>
 
 #include "hal/io.hpp"
 

@@ -3,6 +3,8 @@
 
 #pragma once
 
+#include <array>
+#include <csignal>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -12,14 +14,17 @@
 
 namespace millrace::hal {
 
+/// What asks a program to stop: Ctrl-C, a supervisor, a terminal that goes away.
+inline constexpr std::array stop_signals = {SIGINT, SIGTERM, SIGHUP};
+
 /// Turns signals into readiness (signalfd(2)): they are blocked for the calling thread and wait in
 /// the descriptor until the loop reads them. Open it before other threads are started: they inherit
 /// the mask, and a signal goes to any thread that has not blocked it.
 class SignalFd {
  public:
   struct Received {
-    int signal;         ///< SIGTERM, …
-    std::int32_t pid;   ///< of the sender, 0 when it is the kernel
+    int signal;          ///< SIGTERM, …
+    std::int32_t pid;    ///< of the sender, 0 when it is the kernel
     std::int32_t value;  ///< given to sigqueue(3)
   };
 

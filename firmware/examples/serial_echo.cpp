@@ -43,9 +43,9 @@ int main() {
   const char* const path = board::selected::uarts[0].paths[0];
   or_exit(reactor.open(), "loop");
   echo.uart = or_exit(path ? hal::Uart::open(path, {}) : hal::Uart::open_simulated({}), "uart");
-  echo.watch = or_exit(reactor.watch(echo.uart.fd(), Events::readable,
-                                     Handler::to<&SerialEcho::on_ready>(echo)),
-                       "uart");
+  echo.watch = or_exit(
+      reactor.watch(echo.uart.fd(), Events::readable, Handler::to<&SerialEcho::on_ready>(echo)),
+      "uart");
   hal::print("echoing at ", echo.uart.path());
   return or_exit(reactor.run(), "loop").status;
 }

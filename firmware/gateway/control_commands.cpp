@@ -64,7 +64,8 @@ std::int64_t microseconds(Duration duration) {
 constexpr std::array<ControlCommands::Command, 15> ControlCommands::commands = {{
     {"help", &ControlCommands::help, "[COMMAND]", "what there is"},
     {"lines", &ControlCommands::lines, "[LINE ...]",
-     "list lines: direction, bias, drive, active level, debounce, edges, level, consumer, watchers"},
+     "list lines: direction, bias, drive, active level, debounce, edges, level, consumer, "
+     "watchers"},
     {"read", &ControlCommands::read, "LINE ...", "levels, read together"},
     {"set", &ControlCommands::set, "LINE=0|1 ...",
      "drive outputs together; a line that nobody has configured becomes an output"},
@@ -204,7 +205,8 @@ std::optional<LineIndex> ControlCommands::find_line(std::string_view name) {
   return line;
 }
 
-/// The lines named, or with `all` those that others have left us; nothing after an error has been put.
+/// The lines named, or with `all` those that others have left us; nothing after an error has been
+/// put.
 std::optional<LineSet> ControlCommands::parse_lines(Words words) {
   GpioService& gpio = session_.server().gpio();
   LineSet set;
@@ -423,8 +425,8 @@ void ControlCommands::watch(Words words) {
   if (!chosen) {
     return;
   }
-  // Watching anew replaces what was watched of these lines. The new edges come first, so that a line
-  // that stays watched is never without its edges.
+  // Watching anew replaces what was watched of these lines. The new edges come first, so that a
+  // line that stays watched is never without its edges.
   GpioService& gpio = session_.server().gpio();
   EventFilter& filter = session_.events().filter;
   const auto wanted = static_cast<Edges>(edges.value_or(static_cast<std::size_t>(Edges::both)));
@@ -588,9 +590,9 @@ bool ControlCommands::make_status(std::size_t n, Row& row) {
                  " mailbox-refused=", loop.mailbox_refused);
       return true;
     case after_queues:
-      row.append("connections open=", server.statistics().open,
-                 " most=", server.statistics().most, " served=", server.statistics().served,
-                 " refused=", server.statistics().refused);
+      row.append("connections open=", server.statistics().open, " most=", server.statistics().most,
+                 " served=", server.statistics().served, " refused=", server.statistics().refused,
+                 " displaced=", server.statistics().displaced);
       return true;
     case after_queues + 1: {
       std::uint64_t lost = 0;
@@ -626,8 +628,8 @@ bool ControlCommands::make_status(std::size_t n, Row& row) {
   }
   const auto slow = server.reactor().ledger().entry(after_gpio - server.uarts().size());
   if (slow) {
-    row.append("slow ", slow->name, " count=", slow->count,
-               " worst=", microseconds(slow->worst), "us backlog=", slow->backlog);
+    row.append("slow ", slow->name, " count=", slow->count, " worst=", microseconds(slow->worst),
+               "us backlog=", slow->backlog);
   }
   return slow.has_value();
 }

@@ -79,7 +79,7 @@ class ControlCommands {
   void error(std::string_view what, std::string_view where, std::string_view remedy);
   void error(const Error& error, std::string_view where);
   void error(const LineError& error);
-  void usage(std::string_view command);
+  void usage(std::string_view name);
 
   [[nodiscard]] std::optional<LineIndex> find_line(std::string_view name);
   [[nodiscard]] std::optional<LineSet> parse_lines(Words words);

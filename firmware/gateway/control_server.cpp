@@ -15,7 +15,8 @@ namespace {
 using hal::LogLevel;
 
 constexpr std::string_view no_session =
-    "error: all connections are in use, this gateway, try later or raise connections in the board's "
+    "error: all connections are in use, this gateway, try later or raise connections in the "
+    "board's "
     "capacities\n";
 constexpr std::string_view no_descriptor =
     "error: out of file descriptors, this gateway, try later or raise its limit of open files\n";
@@ -65,8 +66,8 @@ Result<hal::SocketAddress> ControlServer::listen(const hal::SocketAddress& addre
     return std::unexpected(actual.error());
   }
   Listener& listener = listeners_[listener_count_];
-  const auto watch = reactor_.watch(socket->get(), Events::readable,
-                                    Handler::to<&Listener::on_ready>(listener));
+  const auto watch =
+      reactor_.watch(socket->get(), Events::readable, Handler::to<&Listener::on_ready>(listener));
   if (!watch) {
     return std::unexpected(watch.error());
   }
@@ -98,15 +99,23 @@ void ControlServer::accept(Listener& listener) {
 }
 
 void ControlServer::admit(hal::Accepted accepted) {
-  const auto free = std::ranges::find(sessions_, false, &ControlSession::is_open);
+  auto* free = std::ranges::find(sessions_, false, &ControlSession::is_open);
+  if (free == sessions_.end()) {
+    // One that has stopped sending may have left long ago: it gives its place to who comes now.
+    free = std::ranges::find_if(sessions_, &ControlSession::only_listens);
+    if (free != sessions_.end()) {
+      ++statistics_.displaced;
+      free->close();
+    }
+  }
   if (free == sessions_.end()) {
     ++statistics_.refused;
     hal::refuse(std::move(accepted.fd), no_session);
     return;
   }
   (void)hal::no_delay(accepted.fd.get());
-  (void)hal::keep_alive(accepted.fd.get(), keep_alive_idle, keep_alive_interval,
-                        keep_alive_probes, keep_alive_timeout);
+  (void)hal::keep_alive(accepted.fd.get(), keep_alive_idle, keep_alive_interval, keep_alive_probes,
+                        keep_alive_timeout);
   auto& reader = readers_[static_cast<std::size_t>(free - sessions_.begin())];
   if (const auto opened = free->open(*this, std::move(accepted.fd), reader); !opened) {
     ++statistics_.refused;

@@ -19,14 +19,16 @@
 namespace millrace {
 
 /// The control port: accepts clients on any number of addresses and keeps a session for each. When
-/// all sessions are taken, the next client is told so and closed.
+/// all sessions are taken, one whose client only listens is closed for the next client; if there is
+/// none, that is told so and closed.
 class ControlServer final : public UartObserver {
  public:
   struct Statistics {
     std::uint32_t open = 0;
-    std::uint32_t most = 0;     ///< open at once
-    std::uint64_t served = 0;   ///< clients accepted
-    std::uint64_t refused = 0;  ///< clients turned away: no session or no descriptor was free
+    std::uint32_t most = 0;       ///< open at once
+    std::uint64_t served = 0;     ///< clients accepted
+    std::uint64_t refused = 0;    ///< clients turned away: no session or no descriptor was free
+    std::uint64_t displaced = 0;  ///< clients that only listened, closed for a new one
   };
 
   ControlServer(Reactor& reactor, GatewayLog& log, std::span<GatewayLog::Reader> readers)
@@ -39,7 +41,7 @@ class ControlServer final : public UartObserver {
   /// Errors: those of hal::listen(); ENOSPC (Capacities::listeners).
   [[nodiscard]] Result<hal::SocketAddress> listen(const hal::SocketAddress& address);
 
-  /// Stops listening, says good-bye to every client, and closes.
+  /// Stops listening, and closes every connection; what a client has not been sent is lost.
   void close();
 
   /// Raised by whoever appends to the log: the sessions pass it on.

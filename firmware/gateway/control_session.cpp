@@ -4,6 +4,7 @@
 #include "firmware/gateway/control_session.hpp"
 
 #include <array>
+#include <ranges>
 #include <utility>
 
 #include "firmware/gateway/control_server.hpp"
@@ -16,6 +17,8 @@ using Status = hal::Transfer::Status;
 
 /// What a session does in one go before others get their turn.
 constexpr int rounds = 64;
+/// Events that a client is told before a command of its gets its turn.
+constexpr std::uint32_t most_events_in_a_row = 16;
 
 FixedString<ControlSession::longest_row> to_text(const Event& event, std::string_view line) {
   FixedString<ControlSession::longest_row> text;
@@ -41,8 +44,8 @@ FixedString<ControlSession::longest_row> to_text(const Event& event, std::string
   }
   std::array<char, 9> nanoseconds{};
   std::int64_t rest = time % second;
-  for (auto digit = nanoseconds.rbegin(); digit != nanoseconds.rend(); ++digit) {
-    *digit = static_cast<char>('0' + rest % 10);
+  for (char& digit : std::views::reverse(nanoseconds)) {
+    digit = static_cast<char>('0' + rest % 10);
     rest /= 10;
   }
   text.append(" time=", time / second, '.', std::string_view(nanoseconds.data(), 9));
@@ -79,6 +82,7 @@ void ControlSession::close() {
   attachment_.reset();
   input_ended_ = false;
   hung_up_ = false;
+  events_in_a_row_ = 0;
   closing_ = false;
   decoder_.reset();
   escape_.reset();
@@ -141,8 +145,8 @@ void ControlSession::flush() {
 }
 
 void ControlSession::update_interest(bool more) {
-  // Errors are reported anyway: a reset is noticed even while we don't read. Once noticed it would be
-  // reported for ever, so we listen no more until there is room to read what was sent before it.
+  // Errors are reported anyway: a reset is noticed even while we don't read. Once noticed it would
+  // be reported for ever, so we listen no more until there is room to read what was sent before it.
   Events interest = hung_up_ ? Events::none : Events::error;
   if (!input_ended_ && !input_.full()) {
     interest |= Events::readable;
@@ -171,10 +175,19 @@ void ControlSession::pump() {
     return;
   }
   if (finished()) {
+    drain();
     close();
     return;
   }
   update_interest(round == rounds);
+}
+
+/// Reads what the client goes on sending, unless it is very much: closing a connection with bytes
+/// unread resets it, and takes from the client the answers that it has not read yet.
+void ControlSession::drain() {
+  std::array<std::byte, 4096> ignored;
+  for (int n = 0; n < 16 && hal::read(connection_.get(), ignored).done(); ++n) {
+  }
 }
 
 bool ControlSession::finished() const {
@@ -204,7 +217,17 @@ bool ControlSession::work() {
   if (attachment_) {
     return feed_uart();
   }
-  return pass_on_events() || execute_line();
+  // Now and then a command goes first: a client that is behind must be able to unwatch.
+  if (events_in_a_row_ >= most_events_in_a_row && execute_line()) {
+    events_in_a_row_ = 0;
+    return true;
+  }
+  if (pass_on_events()) {
+    ++events_in_a_row_;
+    return true;
+  }
+  events_in_a_row_ = 0;
+  return execute_line();
 }
 
 bool ControlSession::pass_on_events() {

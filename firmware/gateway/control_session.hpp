@@ -24,9 +24,9 @@ namespace millrace {
 class ControlServer;
 
 /// One client of the control port: receives its lines, has them executed one after the other, sends
-/// the answers and the events that it watches. What the client does not read waits in its send ring;
-/// meanwhile no further command of its is read, and events beyond the log's length are lost to it,
-/// and counted. Nobody else notices.
+/// the answers and the events that it watches. What the client does not read waits in its send
+/// ring; meanwhile no further command of its is read, and events beyond the log's length are lost
+/// to it, and counted. Nobody else notices.
 ///
 ///        line           answer complete                  attach
 ///     ┌─────────▶ answering ─────────▶ commands ──────────────────▶ attached: bytes of the serial
@@ -37,10 +37,14 @@ class ControlSession {
   /// The longest line of an answer, without its newline.
   static constexpr std::size_t longest_row = 1023;
   static_assert(board::capacities.send_ring >= 2 * (longest_row + 1));
+  // A read answers each name with two bytes more.
+  static_assert(board::capacities.line_length * 2 <= longest_row + 1);
 
   ControlSession() : commands_(*this) {}
 
   [[nodiscard]] bool is_open() const { return static_cast<bool>(connection_); }
+  /// The client sends nothing more: it only listens, or is gone for good, which TCP does not tell.
+  [[nodiscard]] bool only_listens() const { return is_open() && input_ended_; }
 
   /// Takes over a connection, and a reader of the log. Errors: those of Reactor::watch().
   [[nodiscard]] Result<void> open(ControlServer& server, hal::Fd connection,
@@ -88,6 +92,7 @@ class ControlSession {
   [[nodiscard]] bool feed_uart();
   void detach();
   void flush();
+  void drain();
   /// `more`: there is work left that waits for nothing but its turn.
   void update_interest(bool more);
   [[nodiscard]] bool has_room() const { return output_.space() > longest_row; }
@@ -102,6 +107,7 @@ class ControlSession {
   bool input_ended_ = false;  ///< the client sends nothing more
   bool hung_up_ = false;      ///< nor does it receive: the kernel says so as long as it is watched
   bool closing_ = false;
+  std::uint32_t events_in_a_row_ = 0;
   control::LineDecoder<board::capacities.line_length> decoder_;
   control::EscapeDecoder escape_;
   RingBuffer<board::capacities.receive_ring> input_;

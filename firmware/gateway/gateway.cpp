@@ -3,7 +3,6 @@
 
 #include "firmware/gateway/gateway.hpp"
 
-#include <csignal>
 #include <utility>
 
 #include "drivers/uart_settings.hpp"
@@ -55,7 +54,7 @@ Result<void> Gateway::open_loop() {
   if (auto opened = reactor_.open(); !opened) {
     return opened;
   }
-  auto signals = hal::SignalFd::open(std::array{SIGINT, SIGTERM, SIGHUP});
+  auto signals = hal::SignalFd::open(hal::stop_signals);
   if (!signals) {
     return std::unexpected(signals.error());
   }

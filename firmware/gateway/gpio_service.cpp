@@ -29,7 +29,8 @@ constexpr Edges operator|(Edges a, Edges b) {
 
 constexpr LineMask bit(std::uint8_t position) { return LineMask{1} << position; }
 
-/// A device tree may call a line "7J1 Header Pin15": a client must be able to name it, and to set it.
+/// A device tree may call a line "7J1 Header Pin15": a client must be able to name it, and to set
+/// it.
 FixedString<31> one_word(std::string_view text) {
   FixedString<31> word;
   for (const char c : text) {
@@ -97,8 +98,8 @@ Result<void> GpioService::add_named_lines() {
     line.present = true;
   }
   if (left_out > 0) {
-    log(LogLevel::warning, left_out, " GPIO lines are left out: raise lines in the board's capacities (",
-        lines_.size(), ")");
+    log(LogLevel::warning, left_out,
+        " GPIO lines are left out: raise lines in the board's capacities (", lines_.size(), ")");
   }
   return {};
 }
@@ -108,15 +109,37 @@ LineIndex GpioService::add(std::string_view name) {
   return LineIndex(static_cast<std::uint16_t>(count_++));
 }
 
+Result<hal::LineAddress> GpioService::find_named(std::string_view name) {
+  for (std::size_t i = 0;; ++i) {
+    const auto address = gpio_->at(i);
+    if (!address) {
+      return address;
+    }
+    const auto info = gpio_->info(*address);
+    if (info && one_word(info->name) == name) {
+      return address;
+    }
+  }
+}
+
 bool GpioService::look_for(LineIndex which) {
   Line& line = at(which);
-  const auto address = board_.lines.empty()
-                           ? gpio_->find(line.name)
-                           : gpio_->find(board_.lines[index(which)].kernel,
-                                         board_.lines[index(which)].fallback);
+  const auto address = board_.lines.empty() ? find_named(line.name)
+                                            : gpio_->find(board_.lines[index(which)].kernel,
+                                                          board_.lines[index(which)].fallback);
   line.present = address.has_value();
   line.address = address.value_or(hal::LineAddress{});
   return line.present;
+}
+
+bool GpioService::look_again_for(LineIndex which) {
+  // Looking for chips costs a walk through /dev: a client that insists must not keep us at it.
+  const Instant now = reactor_.now();
+  if (now < next_look_) {
+    return false;
+  }
+  next_look_ = saturating_add(now, look_interval);
+  return gpio_->refresh() && look_for(which);
 }
 
 std::optional<LineIndex> GpioService::find(std::string_view name) const {
@@ -133,6 +156,12 @@ Result<hal::LineInfo> GpioService::info(LineIndex line) {
     return fail(ENODEV, "the line is not on this machine");
   }
   return gpio_->info(at(line).address);
+}
+
+/// A line that is watched, though its chip had vanished, is watched again.
+LineSettings GpioService::first_settings(const Line& line) const {
+  return line.watched() ? LineSettings{.direction = Direction::input, .edges = wanted_edges(line)}
+                        : LineSettings{};
 }
 
 bool GpioService::available(LineIndex which) {
@@ -168,7 +197,7 @@ LineResult<void> GpioService::read(std::span<const LineIndex> lines, std::span<b
   for (const LineIndex line : lines) {
     const auto before = std::span(changes).first(count);
     if (!at(line).claimed() && std::ranges::find(before, line, &Change::line) == before.end()) {
-      changes[count++] = {.line = line, .settings = {}};
+      changes[count++] = {.line = line, .settings = first_settings(at(line))};
     }
   }
   if (auto applied = apply(std::span(changes).first(count)); !applied) {
@@ -208,9 +237,9 @@ LineResult<void> GpioService::set(std::span<const LineIndex> lines, std::span<co
     }
     const Direction direction = settings(lines[i]).direction;
     if (direction == Direction::input) {
-      return fail_at(lines[i], {.number = EPERM,
-                                .what = "the line is an input",
-                                .remedy = "config it as output first"});
+      return fail_at(
+          lines[i],
+          {.number = EPERM, .what = "the line is an input", .remedy = "config it as output first"});
     }
     if (direction == Direction::as_is) {
       LineSettings output = line.claimed() ? line.settings : LineSettings{};
@@ -291,7 +320,8 @@ LineResult<void> GpioService::watch(const LineSet& lines, Edges edges) {
   }
   auto refreshed = refresh_edges(lines);
   if (!refreshed) {
-    unwatch(edges != Edges::falling ? lines : LineSet(), edges != Edges::rising ? lines : LineSet());
+    unwatch(edges != Edges::falling ? lines : LineSet(),
+            edges != Edges::rising ? lines : LineSet());
   }
   return refreshed;
 }
@@ -346,7 +376,7 @@ LineResult<void> GpioService::apply(std::span<const Change> changes) {
     if (std::ranges::find(before, which, &Change::line) != before.end()) {
       return fail_at(which, named_twice);
     }
-    if (!info(which) && (!gpio_->refresh() || !look_for(which))) {
+    if (!info(which) && !look_again_for(which)) {
       return fail_at(which, {.number = ENODEV,
                              .what = "the line is not on this machine",
                              .remedy = "see lines for those that are"});
@@ -437,8 +467,8 @@ Result<void> GpioService::reconfigure(std::uint16_t claim, std::span<const Chang
   for (const Change& change : changes) {
     settings[at(change.line).position] = change.settings;
   }
-  const auto done = gpio_->reconfigure(claims_[claim].request,
-                                       std::span(settings).first(claims_[claim].lines));
+  const auto done =
+      gpio_->reconfigure(claims_[claim].request, std::span(settings).first(claims_[claim].lines));
   if (done) {
     for (const Change& change : changes) {
       at(change.line).settings = change.settings;
@@ -453,8 +483,8 @@ Result<void> GpioService::release(LineIndex which) {
     return fail(ENOENT, "the line is not in use by the gateway");
   }
   const auto together = std::span(lines_).first(count_);
-  if (std::ranges::any_of(together,
-                          [&](const Line& line) { return line.claim == claim && line.watched(); })) {
+  if (std::ranges::any_of(
+          together, [&](const Line& line) { return line.claim == claim && line.watched(); })) {
     return fail(EBUSY, "the line, or one requested with it, is watched", "unwatch it first");
   }
   drop(claim);
@@ -519,8 +549,8 @@ void GpioService::take_edge(std::uint16_t claim, const hal::LineEvent& edge) {
     tell_level(*which, lost);
   }
   // The kernel numbers the edges of a request as they occur, but queues each from its line's own
-  // interrupt thread: on several processors neighbours change places. A line has one on its way at a
-  // time, so a jump past as many as there are lines is a loss; whose, their next edges tell.
+  // interrupt thread: on several processors neighbours change places. A line has one on its way at
+  // a time, so a jump past as many as there are lines is a loss; whose, their next edges tell.
   Claim& together = claims_[claim];
   const auto ahead = static_cast<std::int32_t>(edge.sequence - together.sequence);
   if (ahead > 0) {

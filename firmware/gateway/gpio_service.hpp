@@ -28,9 +28,10 @@ using LineResult = std::expected<T, LineError>;
 /// The board's lines, shared by all clients. A line is requested from the kernel when it is first
 /// used and kept until release(); lines that are first used by one command are requested together:
 /// they are then driven in one instant, and their edges come through one queue (in the order of
-/// their time stamps on one processor; on several, neighbours within microseconds may change places).
+/// their time stamps on one processor; on several, neighbours within microseconds may change
+/// places).
 ///
-/// A line whose chip has vanished is looked for again when somebody next uses it.
+/// A line whose chip has vanished is looked for again when somebody next uses it, once a second.
 ///
 /// Every edge and change goes into the log, and the notifier given to open() is raised: whoever
 /// serves the clients takes it from there. Loop thread only.
@@ -39,13 +40,13 @@ class GpioService {
   struct Line {
     FixedString<31> name;
     hal::LineAddress address;
-    bool present = false;          ///< the kernel knows it
-    hal::LineSettings settings;    ///< while claimed
-    std::uint32_t sequence = 0;    ///< of its last edge
+    bool present = false;        ///< the kernel knows it
+    hal::LineSettings settings;  ///< while claimed
+    std::uint32_t sequence = 0;  ///< of its last edge
     std::uint16_t claim = unclaimed;
     std::uint32_t rising_watchers = 0;
     std::uint32_t falling_watchers = 0;
-    std::uint8_t position = 0;     ///< in its claim
+    std::uint8_t position = 0;  ///< in its claim
 
     [[nodiscard]] bool claimed() const { return claim != unclaimed; }
     [[nodiscard]] bool watched() const { return rising_watchers > 0 || falling_watchers > 0; }
@@ -57,8 +58,8 @@ class GpioService {
   };
 
   struct Statistics {
-    std::uint64_t edges = 0;  ///< read from the kernel
-    std::uint64_t lost = 0;   ///< dropped by the kernel, as its numbers tell
+    std::uint64_t edges = 0;    ///< read from the kernel
+    std::uint64_t lost = 0;     ///< dropped by the kernel, as its numbers tell
     std::uint32_t missing = 0;  ///< lines of the board that the kernel does not know
   };
 
@@ -74,10 +75,10 @@ class GpioService {
   [[nodiscard]] Result<hal::LineInfo> info(LineIndex line);
 
   /// Whether the line is the gateway's already, or could be: nobody else uses it.
-  [[nodiscard]] bool available(LineIndex line);
+  [[nodiscard]] bool available(LineIndex which);
 
   /// The level, without claiming the line: nothing if it would have to be.
-  [[nodiscard]] std::optional<bool> level(LineIndex line);
+  [[nodiscard]] std::optional<bool> level(LineIndex which);
 
   /// Reads the levels of `lines` into `levels`, claiming as they are those not claimed yet.
   [[nodiscard]] LineResult<void> read(std::span<const LineIndex> lines, std::span<bool> levels);
@@ -100,7 +101,7 @@ class GpioService {
 
   /// Gives the line, and those claimed together with it, back to the kernel.
   /// Errors: EBUSY (watched), ENOENT (not claimed).
-  [[nodiscard]] Result<void> release(LineIndex line);
+  [[nodiscard]] Result<void> release(LineIndex which);
 
   /// See hal::Gpio::pull().
   [[nodiscard]] Result<void> pull(LineIndex line, bool up);
@@ -109,7 +110,8 @@ class GpioService {
 
  private:
   static constexpr std::uint16_t unclaimed = UINT16_MAX;
-  static constexpr std::size_t batch = 64;  ///< edges read at once
+  static constexpr std::size_t batch = 64;                            ///< edges read at once
+  static constexpr Duration look_interval = std::chrono::seconds(1);  ///< between looks for chips
 
   struct Claim {
     GpioService* service = nullptr;
@@ -124,7 +126,11 @@ class GpioService {
 
   [[nodiscard]] Line& at(LineIndex line) { return lines_[index(line)]; }
   [[nodiscard]] LineIndex add(std::string_view name);
-  bool look_for(LineIndex line);
+  bool look_for(LineIndex which);
+  [[nodiscard]] bool look_again_for(LineIndex which);
+  [[nodiscard]] hal::LineSettings first_settings(const Line& line) const;
+  /// The first line whose name the kernel gives becomes `name` in the table.
+  [[nodiscard]] Result<hal::LineAddress> find_named(std::string_view name);
   [[nodiscard]] Result<void> add_named_lines();
   [[nodiscard]] hal::Edges wanted_edges(const Line& line) const;
   [[nodiscard]] LineResult<void> apply(std::span<const Change> changes);
@@ -148,6 +154,7 @@ class GpioService {
   board::Board board_;
   NotifierId changed_;
   Statistics statistics_;
+  Instant next_look_ = Instant::min();
   std::size_t count_ = 0;
   std::array<Line, board::capacities.lines> lines_{};
   std::array<Claim, board::capacities.lines> claims_{};

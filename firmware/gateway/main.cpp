@@ -17,8 +17,7 @@ int main(int argc, char** argv) {
   using millrace::ExitCode;
   using millrace::Options;
   millrace::hal::start_log();
-  const auto options =
-      millrace::parse_options(std::span(argv, static_cast<std::size_t>(argc)));
+  const auto options = millrace::parse_options(std::span(argv, static_cast<std::size_t>(argc)));
   if (!options) {
     millrace::hal::log(millrace::hal::LogLevel::error, options.error());
     return static_cast<int>(ExitCode::usage);

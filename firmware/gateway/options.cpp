@@ -3,9 +3,8 @@
 
 #include "firmware/gateway/options.hpp"
 
-#include <getopt.h>
-
 #include <algorithm>
+#include <getopt.h>
 #include <optional>
 #include <string_view>
 
@@ -186,8 +185,8 @@ std::expected<Options, OptionError> parse_options(std::span<char* const> argumen
   for (;;) {
     const auto at = static_cast<std::size_t>(std::max(optind, 1));
     // "+": in the order given, so that the word at fault is the one at `at`.
-    const int found = getopt_long(static_cast<int>(arguments.size()), arguments.data(), "+:",
-                                  known.data(), nullptr);
+    const int found = getopt_long(static_cast<int>(arguments.size()), arguments.data(),
+                                  "+:", known.data(), nullptr);
     if (found == -1) {
       break;
     }

@@ -43,8 +43,8 @@ struct Options {
 /// Why a command line can't be followed: what, where, remedy.
 using OptionError = FixedString<255>;
 
-/// Reads the command line. Addresses that are not given are the default ones, and so are the board's
-/// serial ports.
+/// Reads the command line. Addresses that are not given are the default ones, and so are the
+/// board's serial ports.
 [[nodiscard]] std::expected<Options, OptionError> parse_options(std::span<char* const> arguments);
 
 /// What --help prints.

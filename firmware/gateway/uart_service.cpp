@@ -66,8 +66,7 @@ Result<void> UartService::open(UartIndex uart) {
   if (!opened) {
     return std::unexpected(opened.error());
   }
-  const auto watch =
-      reactor_.watch(opened->fd(), Events::none, Handler::to<&Slot::on_ready>(slot));
+  const auto watch = reactor_.watch(opened->fd(), Events::none, Handler::to<&Slot::on_ready>(slot));
   if (!watch) {
     return std::unexpected(watch.error());
   }
@@ -173,7 +172,7 @@ void UartService::flush(UartIndex uart) {
 void UartService::transmit(UartIndex uart) {
   flush(uart);
   Slot& slot = slots_[index(uart)];
-  if (slot.wants_room && slot.output.space() >= slot.output.capacity() / 2) {
+  if (slot.wants_room && slot.output.space() >= board::capacities.uart_ring / 2) {
     slot.wants_room = false;
     observer_.on_uart_room(uart);
   }

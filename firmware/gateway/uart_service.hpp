@@ -54,9 +54,9 @@ class UartService {
   struct Port {
     Config config;
     hal::Uart uart;
-    std::uint32_t attached = 0;  ///< clients
-    std::uint64_t received = 0;  ///< bytes
-    std::uint64_t sent = 0;      ///< bytes
+    std::uint32_t attached = 0;   ///< clients
+    std::uint64_t received = 0;   ///< bytes
+    std::uint64_t sent = 0;       ///< bytes
     std::uint64_t discarded = 0;  ///< bytes that clients sent to it while it was unplugged
     std::uint32_t reopened = 0;
     bool lost = false;  ///< was open and is not now
@@ -82,8 +82,8 @@ class UartService {
   [[nodiscard]] Result<void> configure(UartIndex uart, const hal::UartSettings& settings);
 
   /// Queues bytes to be sent, as many as there is room for; returns how many. After less than all,
-  /// the observer is told when there is room again. Bytes to a port that has vanished are lost, as on
-  /// a cable that is not plugged in, and counted.
+  /// the observer is told when there is room again. Bytes to a port that has vanished are lost, as
+  /// on a cable that is not plugged in, and counted.
   [[nodiscard]] std::size_t send(UartIndex uart, std::span<const std::byte> data);
 
   /// Sends what is queued, as far as the ports take it at once, and closes them.

@@ -38,8 +38,9 @@ inline constexpr Duration default_budget = std::chrono::milliseconds(10);
 
 /// What run() returns when the loop was told to quit.
 struct Exit {
-  int status = 0;                 ///< given to quit()
-  std::uint32_t undelivered = 0;  ///< posts discarded, as handlers went on posting while it drained
+  int status = 0;  ///< given to quit()
+  /// Posts discarded: handlers went on posting while it drained, or other threads came too late.
+  std::uint32_t undelivered = 0;
 };
 
 /// One priority's queue, in numbers.

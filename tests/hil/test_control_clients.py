@@ -138,10 +138,10 @@ def test_64_clients_are_served_and_the_65th_is_refused_and_counted(client):
     clients = [client("unix" if n % 2 else "tcp") for n in range(64)]
     for n, c in enumerate(clients):
         assert c.ok(f"read GPIO{n % 32}") == f"GPIO{n % 32}=0"
-    assert clients[0].status()["connections"] == {"open": 64, "most": 64, "served": 64, "refused": 0}
+    assert clients[0].status()["connections"] == {"open": 64, "most": 64, "served": 64, "refused": 0, "displaced": 0}
     for over in ("tcp", "unix"):
         assert client(over).rest() == [NO_SESSION]
-    assert clients[0].status()["connections"] == {"open": 64, "most": 64, "served": 64, "refused": 2}
+    assert clients[0].status()["connections"] == {"open": 64, "most": 64, "served": 64, "refused": 2, "displaced": 0}
     for c in clients:
         assert c.ok("read GPIO1") == "GPIO1=0"
     clients[-1].close()
@@ -192,6 +192,29 @@ def test_a_thousand_clients_that_come_and_go_leave_nothing_behind(client, gatewa
         if '"millrace"' in monitor.ask(f"lines {line}").rows[0]:
             monitor.ok(f"release {line}")
     assert gateway.descriptors() == before
+
+
+@pytest.mark.parametrize(
+    "leftover",
+    [b"set GPIO1=1 GPIO", b"x" * 600, b"set GPIO1=", b"attach uart0\n\x1d", b"attach uart0 raw\nset", b"watch all\nx",
+     b"lines\n" * 5000],
+    ids=["half a command", "half an oversize line", "half a word", "half the way out", "attached", "watching",
+         "unread answers"],
+)
+def test_a_client_gets_nothing_of_what_the_one_before_it_left_behind(client, over, leftover):
+    monitor = client()
+    for _ in range(3):
+        c = client(over, receive_buffer=4096)
+        c.send_bytes(leftover)
+        for _ in range(3):
+            monitor.ok("pull GPIO1 up")
+        c.abort()
+        wait_until(lambda: monitor.status()["connections"]["open"] == 1, "it is gone")
+        c = client(over)  # has the place of the one before it
+        assert c.ok("read GPIO1") == "GPIO1=1"
+        monitor.pull("GPIO1", "down", "up")
+        c.send("", "help help", "quit")
+        assert c.rest() == ["ok", "ok help [COMMAND] - what there is", "ok bye"]
 
 
 def test_a_client_that_never_reads_and_then_leaves_is_let_go(client, gateway, over):
@@ -253,3 +276,24 @@ def test_without_a_free_descriptor_the_gateway_does_not_spin(start_gateway):
     before = monitor.status()["loop"]["turns"]
     time.sleep(0.3)  # how much happens while nothing is to happen
     assert monitor.status()["loop"]["turns"] - before <= 10
+
+
+def test_a_client_that_only_listens_gives_its_place_to_a_new_one_when_all_are_taken(client):
+    listener = client()
+    listener.ok("watch GPIO4")
+    listener.finish_sending()
+    others = [client() for _ in range(63)]
+    for other in others:
+        other.greet()
+    assert others[0].status()["connections"]["open"] == 64
+    assert client().greet() == "ok"
+    assert listener.rest() == []
+    connections = others[0].status()["connections"]
+    assert (connections["open"], connections["refused"], connections["displaced"]) == (64, 0, 1)
+
+
+def test_a_client_that_goes_on_sending_after_quit_gets_all_answers_until_then(client, over):
+    c = client(over)
+    c.send("read GPIO1", "quit", *["read GPIO2"] * 20)
+    assert c.rest() == ["ok GPIO1=0", "ok bye"]
+

@@ -6,10 +6,11 @@ import os
 import random
 import re
 import termios
+import time
 import tty
 
 import pytest
-from harness import ESCAPE, SEND_RING, Port, transfer, wait_until
+from harness import ESCAPE, transfer, wait_until
 
 MEBIBYTE = 1 << 20
 
@@ -217,11 +218,9 @@ def test_a_client_that_leaves_a_blocked_port_makes_nobody_spin(client, port, ove
     else:
         c.abort()
     before = other.status()["loop"]["turns"]
-    for _ in range(1000):
-        other.ok("read GPIO1")
-    turns = other.status()["loop"]["turns"] - before
-    # A turn or two a command; one that spins has dozens, as a turn is much shorter than a round trip.
-    assert turns <= 4000
+    time.sleep(0.2)  # how much happens while nothing is to happen
+    # A pty may still take some bytes, in a few dozen turns. A loop that spins makes tens of thousands.
+    assert other.status()["loop"]["turns"] - before <= 500
 
 
 def test_events_wait_until_the_client_has_detached(client, port):

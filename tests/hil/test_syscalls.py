@@ -45,10 +45,10 @@ class Trace:
         self.process.wait(20)
         self.process.stderr.close()
         lines = [re.sub(r"^\d+ +", "", line) for line in self.path.read_text().splitlines()]
-        begin = next(n for n, line in enumerate(lines) if 'command, \\"begin\\"' in line)
+        begin = next(n for n, line in enumerate(lines) if 'command, \\"begin\\"' in line)  # the answer
         end = next(n for n, line in enumerate(lines) if '"end\\n"' in line)
         assert begin < end
-        # The loop sleeps once after the first mark and wakes up for the second one: both are not counted.
+        # Of the marks themselves, the wait that ends with the second one is counted.
         between = lines[begin + 1 : end]
         return [(re.match(r"(?:<\.\.\. )?(\w+)", line)[1], line) for line in between]
 

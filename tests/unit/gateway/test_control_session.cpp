@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: The Millrace contributors
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <gtest/gtest.h>
@@ -18,48 +19,53 @@
 namespace millrace {
 namespace {
 
-constexpr std::size_t line_count = 20;
+constexpr std::size_t line_count = std::min(hal::GpioSim::line_count, board::capacities.lines);
 constexpr auto wired = board::numbered_lines<line_count>("gpio-sim");
-constexpr board::Board simulated = {.name = "test",
-                                    .description = "20 of the simulated lines",
-                                    .gpio = board::GpioBackend::simulation,
-                                    .lines = wired,
-                                    .uarts = {}};
+constexpr board::Board simulated = {
+    .name = "test",
+    .description = "the simulated lines, as many as there is room for",
+    .gpio = board::GpioBackend::simulation,
+    .lines = wired,
+    .uarts = {}};
 constexpr UartIndex first{0};
 
 /// A gateway without its process, and its clients.
 class ControlSessionTest : public testing::Test {
  protected:
   void SetUp() override {
-    ASSERT_NE(::mkdtemp(directory_.data()), nullptr);
-    ASSERT_TRUE(reactor_.open());
-    ASSERT_TRUE(gpio_sim_.open());
-    ASSERT_TRUE(server_.open(gpio_, uarts_, simulated));
-    ASSERT_TRUE(gpio_.open(gpio_sim_, simulated, server_.changed()));
+    ASSERT_NE(::mkdtemp(directory.data()), nullptr);
+    ASSERT_TRUE(reactor.open());
+    ASSERT_TRUE(gpio_sim.open());
+    ASSERT_TRUE(server.open(gpio, uarts, simulated));
+    ASSERT_TRUE(gpio.open(gpio_sim, simulated, server.changed()));
     UartService::Config config;
     config.name.append("uart0");
     config.open_at_start = true;
-    ASSERT_TRUE(uarts_.add(config));
-    const auto address = hal::SocketAddress::parse("unix:" + path("control"));
-    ASSERT_TRUE(address);
-    ASSERT_TRUE(server_.listen(*address));
-    address_ = *address;
+    ASSERT_TRUE(uarts.add(config));
+    const auto parsed = hal::SocketAddress::parse("unix:" + path("control"));
+    ASSERT_TRUE(parsed);
+    ASSERT_TRUE(server.listen(*parsed));
+    address = *parsed;
+    const auto tcp = server.listen(*hal::SocketAddress::parse("0"));
+    ASSERT_TRUE(tcp);
+    tcp_address = *tcp;
   }
   void TearDown() override {
-    server_.close();
-    uarts_.close();
-    ::rmdir(directory_.data());
+    server.close();
+    uarts.close();
+    ::rmdir(directory.data());
   }
   [[nodiscard]] std::string path(const char* name) const {
-    return std::string(directory_.data()) + "/" + name;
+    return std::string(directory.data()) + "/" + name;
   }
 
   struct Client {
     hal::Fd fd;
     std::string text;  ///< received and not yet looked at
   };
-  Client connect() {
-    auto fd = hal::connect(address_);
+  Client connect() { return connect(address); }
+  static Client connect(const hal::SocketAddress& to) {
+    auto fd = hal::connect(to);
     EXPECT_TRUE(fd);
     return {.fd = std::move(*fd), .text = {}};
   }
@@ -80,7 +86,7 @@ class ControlSessionTest : public testing::Test {
   /// Runs the loop, the client reading, until it has received `end`; returns all up to it.
   std::string receive(Client& client, std::string_view end) {
     for (int i = 0; i < 2000; ++i) {
-      const auto more = reactor_.turn(Duration::zero());
+      const auto more = reactor.turn(Duration::zero());
       EXPECT_TRUE(more);
       get(client);
       if (const auto at = client.text.find(end); at != std::string::npos) {
@@ -94,12 +100,12 @@ class ControlSessionTest : public testing::Test {
   }
   void turn(int count = 3) {
     for (int i = 0; i < count; ++i) {
-      ASSERT_TRUE(reactor_.turn(Duration::zero()));
+      ASSERT_TRUE(reactor.turn(Duration::zero()));
     }
   }
 
   hal::Uart far_of(UartIndex uart) {
-    auto far = hal::Uart::open(std::string(uarts_.port(uart).uart.path()).c_str(), {});
+    auto far = hal::Uart::open(std::string(uarts.port(uart).uart.path()).c_str(), {});
     EXPECT_TRUE(far);
     return std::move(*far);
   }
@@ -116,19 +122,21 @@ class ControlSessionTest : public testing::Test {
     return text;
   }
 
-  std::array<char, 40> directory_{"/tmp/millrace-session-XXXXXX"};
-  hal::SocketAddress address_;
-  StaticReactor<ReactorLimits{.fds = 256}> reactor_;
-  std::array<GatewayLog::Reader, board::capacities.connections> readers_{};
-  GatewayLog log_{readers_};
-  ControlServer server_{reactor_, log_, readers_};
-  hal::GpioSim gpio_sim_;
-  GpioService gpio_{reactor_, log_};
-  UartService uarts_{reactor_, server_};
+  std::array<char, 40> directory{"/tmp/millrace-session-XXXXXX"};
+  hal::SocketAddress address;
+  hal::SocketAddress tcp_address;
+  StaticReactor<ReactorLimits{.fds = 256}> reactor;
+  std::array<GatewayLog::Reader, board::capacities.connections> readers{};
+  GatewayLog log{readers};
+  ControlServer server{reactor, log, readers};
+  hal::GpioSim gpio_sim;
+  GpioService gpio{reactor, log};
+  UartService uarts{reactor, server};
 };
 
 TEST_F(ControlSessionTest, answers_every_command_of_a_packet_however_long_the_answers_are) {
-  auto client = connect();
+  // TCP takes more at a time than a session does in one go.
+  auto client = connect(tcp_address);
   constexpr int commands = 170;  // as many as its ring holds
   std::string text;
   for (int i = 0; i < commands; ++i) {
@@ -136,8 +144,10 @@ TEST_F(ControlSessionTest, answers_every_command_of_a_packet_however_long_the_an
   }
   ASSERT_LE(text.size(), board::capacities.receive_ring);
   put(client, text);
+  turn(20);
+  const std::string end = "\nok " + std::to_string(line_count) + "\n";
   for (int i = 0; i < commands; ++i) {
-    ASSERT_TRUE(receive(client, "\nok 20\n").ends_with("\nok 20\n")) << "answer " << i;
+    ASSERT_TRUE(receive(client, end).ends_with(end)) << "answer " << i;
   }
 }
 
@@ -161,7 +171,7 @@ TEST_F(ControlSessionTest, takes_what_follows_the_escape_in_the_same_packet_as_c
             "\nok detached uart0 received=0 sent=3 dropped=0\n"
             "ok GPIO2=0\n");
   EXPECT_EQ(read(far, 6), "abcdef");
-  EXPECT_EQ(uarts_.port(first).attached, 0U);
+  EXPECT_EQ(uarts.port(first).attached, 0U);
 }
 
 TEST_F(ControlSessionTest, detaches_from_a_port_whose_bytes_the_client_was_too_slow_for) {
@@ -179,10 +189,41 @@ TEST_F(ControlSessionTest, detaches_from_a_port_whose_bytes_the_client_was_too_s
   turn();
   // The port's bytes and the room for them become known in the same turn, and in this order.
   ASSERT_GT(write(far, "!"), 0U);
-  pollfd watched{.fd = uarts_.port(first).uart.fd(), .events = POLLIN, .revents = 0};
+  pollfd watched{.fd = uarts.port(first).uart.fd(), .events = POLLIN, .revents = 0};
   ASSERT_EQ(::poll(&watched, 1, 10'000), 1);
   get(client);
   EXPECT_TRUE(receive(client, "\nok detached uart0").ends_with("\nok detached uart0"));
+}
+
+TEST_F(ControlSessionTest, remembers_an_escape_while_the_port_has_no_room) {
+  auto client = connect();
+  auto far = far_of(first);
+  put(client, "attach uart0\n");
+  EXPECT_TRUE(receive(client, "\n").starts_with("ok attached uart0"));
+  const std::string flood(10'000, '#');
+  std::size_t sent = 0;
+  for (int i = 0; i < 10; ++i) {  // until the kernel takes no more, either
+    while (const auto taken = uarts.send(first, std::as_bytes(std::span(flood)))) {
+      sent += taken;
+    }
+    ::usleep(1000);
+    turn();
+  }
+  put(client, "\x1d");
+  turn();
+  put(client, "\x1dx\x1d");
+  turn();
+  put(client, "\x1d.");
+  turn();
+  std::string arrived;
+  while (arrived.size() < sent + 4) {
+    const auto size = arrived.size();
+    arrived += read(far, 1);
+    turn();
+    ASSERT_GT(arrived.size(), size) << "nothing more comes";
+  }
+  EXPECT_EQ(arrived.substr(sent), "\x1dx\x1d.");
+  EXPECT_EQ(uarts.port(first).attached, 1U);
 }
 
 TEST_F(ControlSessionTest, tells_who_attaches_to_an_unplugged_port_that_it_is_gone) {
@@ -192,7 +233,7 @@ TEST_F(ControlSessionTest, tells_who_attaches_to_an_unplugged_port_that_it_is_go
   config.name.append("gps");
   config.paths[0].append(path("adapter"));
   ASSERT_EQ(::symlink(std::string(adapter->path()).c_str(), path("adapter").c_str()), 0);
-  ASSERT_TRUE(uarts_.add(config));
+  ASSERT_TRUE(uarts.add(config));
   auto present = connect();
   put(present, "attach gps\n");
   EXPECT_TRUE(receive(present, "\n").starts_with("ok attached gps"));
@@ -206,27 +247,28 @@ TEST_F(ControlSessionTest, tells_who_attaches_to_an_unplugged_port_that_it_is_go
 }
 
 TEST_F(ControlSessionTest, leaves_nothing_behind_for_the_next_client) {
-  const auto watches = reactor_.statistics().watches;
+  const auto watches = reactor.statistics().watches;
   for (int i = 0; i < 200; ++i) {
     auto client = connect();
     put(client, "watch GPIO1 GPIO2\nattach uart0\n");
     ASSERT_TRUE(receive(client, "detaches\n").starts_with("ok 2\nok attached")) << i;
-    ASSERT_EQ(uarts_.port(first).attached, 1U);
+    ASSERT_EQ(uarts.port(first).attached, 1U);
     client.fd.reset();
-    for (int n = 0; n < 1000 && server_.statistics().open > 0; ++n) {
+    for (int n = 0; n < 1000 && server.statistics().open > 0; ++n) {
       turn(1);
     }
-    ASSERT_EQ(server_.statistics().open, 0U);
-    ASSERT_EQ(uarts_.port(first).attached, 0U);
-    ASSERT_FALSE(gpio_.line(LineIndex{1}).watched());
+    ASSERT_EQ(server.statistics().open, 0U);
+    ASSERT_EQ(uarts.port(first).attached, 0U);
+    ASSERT_FALSE(gpio.line(LineIndex{1}).watched());
   }
-  EXPECT_EQ(reactor_.statistics().watches, watches + 1) << "the claim of the two lines";
+  EXPECT_EQ(reactor.statistics().watches, watches + 1) << "the claim of the two lines";
+  // One leaves without reading its answer, which resets the connection, in the middle of a command.
   auto client = connect();
-  put(client, "status");
+  put(client, "read GPIO3\nwatch GPIO1 ");
   turn();
   client.fd.reset();
   turn();
-  // Neither half a command, nor an attachment, nor a filter.
+  ASSERT_EQ(server.statistics().open, 0U);
   auto next = connect();
   put(next, "read GPIO3\n");
   EXPECT_EQ(receive(next, "\n"), "ok GPIO3=0\n");

@@ -45,28 +45,28 @@ LineSet set_of(std::initializer_list<std::size_t> numbers) {
 class Service : public testing::Test {
  protected:
   void SetUp() override {
-    ASSERT_TRUE(reactor_.open());
-    const auto changed = reactor_.add_notifier(Handler::to<&Service::on_changed>(*this));
-    ASSERT_TRUE(changed);
-    changed_ = *changed;
-    log_.attach(readers_[0]);
-    readers_[0].filter = {.rising = LineSet().set(), .falling = LineSet().set()};
+    ASSERT_TRUE(reactor.open());
+    const auto notifier = reactor.add_notifier(Handler::to<&Service::on_changed>(*this));
+    ASSERT_TRUE(notifier);
+    changed = *notifier;
+    log.attach(readers[0]);
+    readers[0].filter = {.rising = LineSet().set(), .falling = LineSet().set()};
   }
 
-  void on_changed(const Message& /*message*/) { ++notices_; }
+  void on_changed(const Message& /*message*/) { ++notices; }
 
   /// Runs the loop until nothing is left to do.
   void run() {
     std::uint64_t before = 0;
     do {
       before = dispatched();
-      ASSERT_TRUE(reactor_.turn(Duration::zero()));
-      ASSERT_TRUE(reactor_.turn(Duration::zero()));
+      ASSERT_TRUE(reactor.turn(Duration::zero()));
+      ASSERT_TRUE(reactor.turn(Duration::zero()));
     } while (dispatched() != before);
   }
   [[nodiscard]] std::uint64_t dispatched() const {
     std::uint64_t sum = 0;
-    for (const auto& queue : reactor_.statistics().queues) {
+    for (const auto& queue : reactor.statistics().queues) {
       sum += queue.dispatched;
     }
     return sum;
@@ -76,7 +76,7 @@ class Service : public testing::Test {
   /// "gap 3 0 -5" says that 5 were lost and the level is 0 now.
   std::string events() {
     std::string text;
-    while (const Event* const event = log_.peek(readers_[0])) {
+    while (const Event* const event = log.peek(readers[0])) {
       constexpr std::array<const char*, 5> kinds = {"edge", "set", "config", "gap", "gone"};
       text +=
           (text.empty() ? "" : ", ") + std::string(kinds[static_cast<std::size_t>(event->kind)]);
@@ -89,9 +89,9 @@ class Service : public testing::Test {
       }
       if (event->kind == Event::Kind::gap) {
         text += " -" + std::to_string(event->count);
-        lost_[index(event->line)] += event->count;
+        told_lost[index(event->line)] += event->count;
       }
-      log_.skip(readers_[0]);
+      log.skip(readers[0]);
     }
     return text;
   }
@@ -109,7 +109,7 @@ class Service : public testing::Test {
       chosen.push_back(line(number));
     }
     std::array<bool, board::capacities.lines> levels{};
-    const auto result = service_.read(chosen, levels);
+    const auto result = service.read(chosen, levels);
     if (!result) {
       return outcome(result);
     }
@@ -124,7 +124,7 @@ class Service : public testing::Test {
     for (const std::size_t number : numbers) {
       chosen.push_back(line(number));
     }
-    return outcome(service_.set(chosen, std::span(levels.begin(), levels.size())));
+    return outcome(service.set(chosen, std::span(levels.begin(), levels.size())));
   }
   std::string configure(std::initializer_list<std::size_t> numbers,
                         const hal::LineSettings& settings) {
@@ -132,71 +132,71 @@ class Service : public testing::Test {
     for (const std::size_t number : numbers) {
       changes.push_back({.line = line(number), .settings = settings});
     }
-    return outcome(service_.configure(changes));
+    return outcome(service.configure(changes));
   }
   std::string watch(std::initializer_list<std::size_t> numbers, Edges edges = Edges::both) {
-    return outcome(service_.watch(set_of(numbers), edges));
+    return outcome(service.watch(set_of(numbers), edges));
   }
   void unwatch(std::initializer_list<std::size_t> numbers, Edges edges = Edges::both) {
-    service_.unwatch(edges != Edges::falling ? set_of(numbers) : LineSet(),
-                     edges != Edges::rising ? set_of(numbers) : LineSet());
+    service.unwatch(edges != Edges::falling ? set_of(numbers) : LineSet(),
+                    edges != Edges::rising ? set_of(numbers) : LineSet());
   }
   int release(std::size_t number) {
-    const auto released = service_.release(line(number));
+    const auto released = service.release(line(number));
     return released ? 0 : released.error().number;
   }
 
-  StaticReactor<ReactorLimits{.fds = 256}> reactor_;
-  NotifierId changed_;
-  int notices_ = 0;
-  std::array<GatewayLog::Reader, 2> readers_;
-  GatewayLog log_{readers_};
-  GpioService service_{reactor_, log_};
-  std::array<std::uint64_t, board::capacities.lines> lost_{};
+  StaticReactor<ReactorLimits{.fds = 256}> reactor;
+  NotifierId changed;
+  int notices = 0;
+  std::array<GatewayLog::Reader, 2> readers;
+  GatewayLog log{readers};
+  GpioService service{reactor, log};
+  std::array<std::uint64_t, board::capacities.lines> told_lost{};
 };
 
 class GpioServiceTest : public Service {
  protected:
   void SetUp() override {
     Service::SetUp();
-    ASSERT_TRUE(gpio_.open());
-    ASSERT_TRUE(service_.open(gpio_, simulated, changed_));
+    ASSERT_TRUE(gpio.open());
+    ASSERT_TRUE(service.open(gpio, simulated, changed));
   }
 
   static hal::LineAddress address(std::size_t number) {
     return {.chip = 0, .offset = static_cast<std::uint16_t>(number)};
   }
-  void pull(std::size_t number, bool up) { ASSERT_TRUE(service_.pull(line(number), up)); }
+  void pull(std::size_t number, bool up) { ASSERT_TRUE(service.pull(line(number), up)); }
   [[nodiscard]] hal::LineSettings actual(std::size_t number) {
-    return gpio_.info(address(number))->settings;
+    return gpio.info(address(number))->settings;
   }
-  [[nodiscard]] bool used(std::size_t number) { return gpio_.info(address(number))->used; }
-  [[nodiscard]] bool level(std::size_t number) { return *gpio_.physical_level(address(number)); }
+  [[nodiscard]] bool used(std::size_t number) { return gpio.info(address(number))->used; }
+  [[nodiscard]] bool level(std::size_t number) { return *gpio.physical_level(address(number)); }
 
-  hal::GpioSim gpio_;
+  hal::GpioSim gpio;
 };
 
 // --- The table of lines --------------------------------------------------------------------------
 
 TEST_F(GpioServiceTest, knows_the_boards_lines_by_their_names) {
-  EXPECT_EQ(service_.size(), line_count);
-  EXPECT_EQ(service_.find("GPIO0"), line(0));
-  EXPECT_EQ(service_.find("GPIO19"), line(19));
-  EXPECT_EQ(service_.find("GPIO20"), std::nullopt);
-  EXPECT_EQ(service_.find("GPIO"), std::nullopt);
-  EXPECT_EQ(service_.find(""), std::nullopt);
-  EXPECT_EQ(service_.line(line(7)).name, "GPIO7");
-  EXPECT_EQ(service_.statistics().missing, 0U);
+  EXPECT_EQ(service.size(), line_count);
+  EXPECT_EQ(service.find("GPIO0"), line(0));
+  EXPECT_EQ(service.find("GPIO19"), line(19));
+  EXPECT_EQ(service.find("GPIO20"), std::nullopt);
+  EXPECT_EQ(service.find("GPIO"), std::nullopt);
+  EXPECT_EQ(service.find(""), std::nullopt);
+  EXPECT_EQ(service.line(line(7)).name, "GPIO7");
+  EXPECT_EQ(service.statistics().missing, 0U);
 }
 
 TEST_F(GpioServiceTest, requests_nothing_until_a_line_is_used) {
   for (std::size_t i = 0; i < line_count; ++i) {
     EXPECT_FALSE(used(i));
-    EXPECT_EQ(service_.settings(line(i)), hal::LineSettings());
+    EXPECT_EQ(service.settings(line(i)), hal::LineSettings());
   }
   pull(3, true);
-  EXPECT_EQ(service_.level(line(3)), true);
-  EXPECT_EQ(service_.level(line(4)), false);
+  EXPECT_EQ(service.level(line(3)), true);
+  EXPECT_EQ(service.level(line(4)), false);
   EXPECT_FALSE(used(3));
 }
 
@@ -205,7 +205,7 @@ TEST_F(Service, refuses_a_board_with_more_lines_than_it_has_room_for) {
   const board::Board large = {.name = "large", .description = "", .lines = too_many, .uarts = {}};
   hal::GpioSim gpio;
   ASSERT_TRUE(gpio.open());
-  const auto opened = service_.open(gpio, large, changed_);
+  const auto opened = service.open(gpio, large, changed);
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().number, ENOSPC);
 }
@@ -223,20 +223,20 @@ TEST_F(Service, finds_a_line_by_its_label_if_the_kernel_knows_it_by_another_name
   hal::GpioSim gpio;
   ASSERT_TRUE(gpio.open());
   ASSERT_TRUE(gpio.pull({.chip = 0, .offset = 0}, true));
-  ASSERT_TRUE(service_.open(gpio, board, changed_));
-  EXPECT_EQ(service_.statistics().missing, 1U);
-  EXPECT_EQ(service_.line(line(0)).address.offset, 2U);
+  ASSERT_TRUE(service.open(gpio, board, changed));
+  EXPECT_EQ(service.statistics().missing, 1U);
+  EXPECT_EQ(service.line(line(0)).address.offset, 2U);
   EXPECT_EQ(set({0}, {true}), "");
   EXPECT_EQ(*gpio.physical_level({.chip = 0, .offset = 2}), true);
   // The one that is missing is not taken for the first line of the first chip.
-  EXPECT_FALSE(service_.line(line(1)).present);
-  EXPECT_EQ(service_.level(line(1)), std::nullopt);
+  EXPECT_FALSE(service.line(line(1)).present);
+  EXPECT_EQ(service.level(line(1)), std::nullopt);
   EXPECT_EQ(read({1}), "1: " + std::to_string(ENODEV));
   EXPECT_EQ(set({1}, {true}), "1: " + std::to_string(ENODEV));
   EXPECT_EQ(watch({1}), "1: " + std::to_string(ENODEV));
   EXPECT_EQ(configure({1}, {.direction = Direction::input}), "1: " + std::to_string(ENODEV));
-  EXPECT_EQ(service_.info(line(1)).error().number, ENODEV);
-  EXPECT_EQ(service_.pull(line(1), false).error().number, ENODEV);
+  EXPECT_EQ(service.info(line(1)).error().number, ENODEV);
+  EXPECT_EQ(service.pull(line(1), false).error().number, ENODEV);
   EXPECT_EQ(release(1), ENOENT);
   EXPECT_EQ(*gpio.physical_level({.chip = 0, .offset = 0}), true);
 }
@@ -247,15 +247,15 @@ TEST_F(GpioServiceTest, claims_together_what_one_command_uses_first) {
   EXPECT_EQ(read({1, 2}), "00");
   EXPECT_EQ(read({2, 3, 4}), "000");
   for (const std::size_t number : {1U, 2U, 3U, 4U}) {
-    EXPECT_EQ(gpio_.info(address(number))->consumer, "millrace");
-    EXPECT_TRUE(service_.line(line(number)).claimed());
+    EXPECT_EQ(gpio.info(address(number))->consumer, "millrace");
+    EXPECT_TRUE(service.line(line(number)).claimed());
   }
   EXPECT_EQ(release(1), 0);
   EXPECT_FALSE(used(1) || used(2));
   EXPECT_TRUE(used(3) && used(4));
   EXPECT_EQ(release(4), 0);
   EXPECT_FALSE(used(3) || used(4));
-  EXPECT_FALSE(service_.line(line(3)).claimed());
+  EXPECT_FALSE(service.line(line(3)).claimed());
 }
 
 TEST_F(GpioServiceTest, reads_across_claims_in_the_order_asked_for) {
@@ -273,13 +273,13 @@ TEST_F(GpioServiceTest, leaves_a_line_as_it_is_that_is_only_read) {
   const std::array at = {address(3)};
   const std::array output = {
       hal::LineSettings{.direction = Direction::output, .output_active = true}};
-  gpio_.release(*gpio_.request(at, output, "before"));
+  gpio.release(*gpio.request(at, output, "before"));
   const auto before = actual(3);
   ASSERT_EQ(before.direction, Direction::output);
   EXPECT_EQ(read({3, 4}).size(), 2U);
   EXPECT_EQ(actual(3), before);
   EXPECT_EQ(actual(4).direction, Direction::input);
-  EXPECT_EQ(service_.settings(line(3)).direction, Direction::as_is);
+  EXPECT_EQ(service.settings(line(3)).direction, Direction::as_is);
 }
 
 TEST_F(GpioServiceTest, sets_lines_of_several_claims_and_new_ones_at_once) {
@@ -317,25 +317,25 @@ TEST_F(GpioServiceTest, refuses_to_set_a_line_to_two_levels) {
   EXPECT_EQ(set({1}, {true}), "");
   EXPECT_EQ(set({1, 1}, {true, false}), "1: " + std::to_string(EINVAL));
   EXPECT_TRUE(level(1));
-  EXPECT_TRUE(service_.settings(line(1)).output_active);
+  EXPECT_TRUE(service.settings(line(1)).output_active);
   EXPECT_EQ(configure({2, 3, 2}, {.direction = Direction::input}), "2: " + std::to_string(EINVAL));
   EXPECT_FALSE(used(2) || used(3));
 }
 
 TEST_F(GpioServiceTest, says_which_line_somebody_else_uses_and_claims_none) {
   const std::array taken = {address(5)};
-  const auto other = gpio_.request(taken, std::array{hal::LineSettings{}}, "somebody");
+  const auto other = gpio.request(taken, std::array{hal::LineSettings{}}, "somebody");
   ASSERT_TRUE(other);
   EXPECT_EQ(read({4, 5, 6}), "5: " + std::to_string(EBUSY));
   EXPECT_EQ(set({4, 5}, {true, true}), "5: " + std::to_string(EBUSY));
   EXPECT_EQ(watch({4, 5, 6}), "5: " + std::to_string(EBUSY));
   for (const std::size_t number : {4U, 5U, 6U}) {
-    EXPECT_FALSE(service_.line(line(number)).claimed());
-    EXPECT_FALSE(service_.line(line(number)).watched());
+    EXPECT_FALSE(service.line(line(number)).claimed());
+    EXPECT_FALSE(service.line(line(number)).watched());
   }
   EXPECT_EQ(read({4, 6}), "00");
-  EXPECT_EQ(gpio_.info(address(5))->consumer, "somebody");
-  gpio_.release(*other);
+  EXPECT_EQ(gpio.info(address(5))->consumer, "somebody");
+  gpio.release(*other);
   EXPECT_EQ(read({4, 5, 6}), "000");
 }
 
@@ -347,24 +347,25 @@ TEST_F(GpioServiceTest, releases_no_line_that_is_watched_or_shares_its_claim_wit
   EXPECT_EQ(release(2), EBUSY);
   EXPECT_TRUE(used(1) && used(2));
   unwatch({2}, Edges::falling);
+  EXPECT_EQ(watch({3}), "");  // in a claim of its own
   EXPECT_EQ(release(1), 0);
   EXPECT_EQ(release(1), ENOENT);
   EXPECT_FALSE(used(1) || used(2));
 }
 
 TEST_F(GpioServiceTest, claims_and_releases_any_number_of_times) {
-  const auto watches = reactor_.statistics().watches;
+  const auto watches = reactor.statistics().watches;
   for (int i = 0; i < 1000; ++i) {
     ASSERT_EQ(read({0}), "0");
     ASSERT_EQ(set({1, 2}, {true, false}), "");
     ASSERT_EQ(release(0), 0);
     ASSERT_EQ(release(2), 0);
   }
-  EXPECT_EQ(reactor_.statistics().watches, watches);
+  EXPECT_EQ(reactor.statistics().watches, watches);
   for (std::size_t i = 0; i < line_count; ++i) {
     ASSERT_EQ(read({i}).size(), 1U);  // a claim for each
   }
-  EXPECT_EQ(reactor_.statistics().watches, watches + line_count);
+  EXPECT_EQ(reactor.statistics().watches, watches + line_count);
 }
 
 // --- Settings ------------------------------------------------------------------------------------
@@ -379,7 +380,7 @@ TEST_F(GpioServiceTest, sets_one_line_up_and_leaves_the_others_of_its_claim_alon
   EXPECT_TRUE(level(2) && level(3));
   EXPECT_EQ(actual(1).direction, Direction::output);
   EXPECT_EQ(actual(3).bias, Bias::pull_up);
-  EXPECT_EQ(service_.settings(line(3)).direction, Direction::input);
+  EXPECT_EQ(service.settings(line(3)).direction, Direction::input);
 }
 
 TEST_F(GpioServiceTest, keeps_the_old_settings_if_the_new_ones_are_refused) {
@@ -389,9 +390,9 @@ TEST_F(GpioServiceTest, keeps_the_old_settings_if_the_new_ones_are_refused) {
                                       .debounce = std::chrono::microseconds(5)};
   EXPECT_EQ(configure({1}, nonsense), "1: " + std::to_string(EINVAL));
   EXPECT_EQ(configure({2}, nonsense), "2: " + std::to_string(EINVAL));
-  EXPECT_EQ(service_.settings(line(1)),
+  EXPECT_EQ(service.settings(line(1)),
             (hal::LineSettings{.direction = Direction::input, .bias = Bias::pull_up}));
-  EXPECT_FALSE(service_.line(line(2)).claimed());
+  EXPECT_FALSE(service.line(line(2)).claimed());
   EXPECT_EQ(events(), "");
 }
 
@@ -422,16 +423,16 @@ TEST_F(GpioServiceTest, has_the_kernel_report_what_any_watcher_wants_and_no_more
   EXPECT_EQ(watch({1}, Edges::both), "");
   EXPECT_EQ(actual(1).edges, Edges::both);
   EXPECT_EQ(actual(2).edges, Edges::rising);
-  EXPECT_EQ(service_.line(line(1)).rising_watchers, 2U);
-  EXPECT_EQ(service_.line(line(1)).falling_watchers, 2U);
+  EXPECT_EQ(service.line(line(1)).rising_watchers, 2U);
+  EXPECT_EQ(service.line(line(1)).falling_watchers, 2U);
   unwatch({1}, Edges::both);
   EXPECT_EQ(actual(1).edges, Edges::both);
   unwatch({1}, Edges::rising);
   EXPECT_EQ(actual(1).edges, Edges::falling);
-  EXPECT_TRUE(service_.line(line(1)).watched());
+  EXPECT_TRUE(service.line(line(1)).watched());
   unwatch({1}, Edges::falling);
   EXPECT_EQ(actual(1).edges, Edges::none);
-  EXPECT_FALSE(service_.line(line(1)).watched());
+  EXPECT_FALSE(service.line(line(1)).watched());
   EXPECT_EQ(actual(2).edges, Edges::rising);
 }
 
@@ -443,9 +444,9 @@ TEST_F(GpioServiceTest, tells_edges_in_their_order_with_number_and_level) {
   pull(6, true);
   run();
   EXPECT_EQ(events(), "edge 5 1 #1, edge 4 1 #1, edge 5 0 #2");
-  EXPECT_EQ(notices_, 1);
-  EXPECT_EQ(service_.statistics().edges, 3U);
-  EXPECT_EQ(service_.statistics().lost, 0U);
+  EXPECT_EQ(notices, 1);
+  EXPECT_EQ(service.statistics().edges, 3U);
+  EXPECT_EQ(service.statistics().lost, 0U);
 }
 
 TEST_F(GpioServiceTest, stamps_edges_with_the_time_of_the_kernel) {
@@ -456,7 +457,7 @@ TEST_F(GpioServiceTest, stamps_edges_with_the_time_of_the_kernel) {
   while (hal::SystemClock().now() < after + std::chrono::milliseconds(2)) {
   }
   run();
-  const Event* const event = log_.peek(readers_[0]);
+  const Event* const event = log.peek(readers[0]);
   ASSERT_NE(event, nullptr);
   EXPECT_GE(event->time, before);
   EXPECT_LE(event->time, after);
@@ -474,11 +475,24 @@ TEST_F(GpioServiceTest, tells_nothing_once_nobody_watches) {
   EXPECT_EQ(events(), "edge 4 0 #1");
 }
 
+TEST_F(GpioServiceTest, numbers_the_edges_of_a_line_from_1_after_each_release) {
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(watch({4}), "");
+    pull(4, true);
+    pull(4, false);
+    run();
+    EXPECT_EQ(events(), "edge 4 1 #1, edge 4 0 #2");
+    unwatch({4});
+    EXPECT_EQ(release(4), 0);
+  }
+  EXPECT_EQ(service.statistics().lost, 0U);
+}
+
 TEST_F(GpioServiceTest, leaves_a_line_an_output_that_is_watched) {
   EXPECT_EQ(set({1}, {true}), "");
   const std::array at = {address(2)};
   const std::array output = {hal::LineSettings{.direction = Direction::output}};
-  gpio_.release(*gpio_.request(at, output, "before"));
+  gpio.release(*gpio.request(at, output, "before"));
   (void)events();
   EXPECT_EQ(watch({1, 2, 3}), "");
   EXPECT_EQ(actual(1).direction, Direction::output);
@@ -498,8 +512,8 @@ TEST_F(GpioServiceTest, debounces_by_the_simulations_own_timer) {
   pull(1, true);
   pull(1, false);
   pull(1, true);
-  for (int i = 0; i < 1000 && service_.statistics().edges == 0; ++i) {
-    ASSERT_TRUE(reactor_.turn(std::chrono::milliseconds(10)));
+  for (int i = 0; i < 1000 && service.statistics().edges == 0; ++i) {
+    ASSERT_TRUE(reactor.turn(std::chrono::milliseconds(10)));
   }
   EXPECT_EQ(events(), "edge 1 1 #1");
 }
@@ -515,8 +529,8 @@ TEST_F(GpioServiceTest, tells_how_many_edges_of_a_line_were_lost_before_those_th
   const std::string told = events();
   EXPECT_TRUE(told.starts_with("gap 1 1 -83, edge 1 0 #84, edge 1 1 #85")) << told;
   EXPECT_TRUE(told.ends_with("edge 1 1 #99")) << told;
-  EXPECT_EQ(service_.statistics().edges, 16U);
-  EXPECT_EQ(service_.statistics().lost, 83U);
+  EXPECT_EQ(service.statistics().edges, 16U);
+  EXPECT_EQ(service.statistics().lost, 83U);
   // Once: what follows is whole.
   pull(1, false);
   run();
@@ -534,12 +548,12 @@ TEST_F(GpioServiceTest, tells_all_lines_of_a_claim_that_edges_were_lost) {
   const std::string told = events();
   EXPECT_TRUE(told.starts_with("gap 1 0 -68, gap 2 1 -0, edge 1 1 #69")) << told;
   EXPECT_EQ(told.find("edge 2"), std::string::npos);
-  EXPECT_EQ(service_.statistics().lost, 68U);
+  EXPECT_EQ(service.statistics().lost, 68U);
   // How many the other line has lost becomes known with its next edge.
   pull(2, false);
   run();
   EXPECT_EQ(events(), "gap 2 0 -1, edge 2 0 #2");
-  EXPECT_EQ(service_.statistics().edges + service_.statistics().lost, 102U);
+  EXPECT_EQ(service.statistics().edges + service.statistics().lost, 102U);
 }
 
 TEST_F(GpioServiceTest, counts_every_edge_as_told_or_lost_whatever_the_flood) {
@@ -559,7 +573,7 @@ TEST_F(GpioServiceTest, counts_every_edge_as_told_or_lost_whatever_the_flood) {
       toggle(random() % 6);
     }
     if (random() % 2 == 0) {
-      ASSERT_TRUE(reactor_.turn(Duration::zero()));
+      ASSERT_TRUE(reactor.turn(Duration::zero()));
     } else {
       run();
     }
@@ -573,17 +587,17 @@ TEST_F(GpioServiceTest, counts_every_edge_as_told_or_lost_whatever_the_flood) {
   (void)events();
   std::uint64_t all = 0;
   for (std::size_t number = 0; number < 6; ++number) {
-    EXPECT_EQ(service_.line(line(number)).sequence, pulls[number]);
-    EXPECT_EQ(service_.level(line(number)), levels[number]);
+    EXPECT_EQ(service.line(line(number)).sequence, pulls[number]);
+    EXPECT_EQ(service.level(line(number)), levels[number]);
     all += pulls[number];
   }
   std::uint64_t lost = 0;
-  for (const std::uint64_t of_line : lost_) {
+  for (const std::uint64_t of_line : told_lost) {
     lost += of_line;
   }
   EXPECT_GT(lost, 1000U);
-  EXPECT_EQ(service_.statistics().lost, lost);
-  EXPECT_EQ(service_.statistics().edges + service_.statistics().lost, all);
+  EXPECT_EQ(service.statistics().lost, lost);
+  EXPECT_EQ(service.statistics().edges + service.statistics().lost, all);
 }
 
 // --- What only other hardware does ---------------------------------------------------------------
@@ -705,54 +719,54 @@ class FakeGpio final : public hal::Gpio {
 class OtherHardware : public Service {
  protected:
   void open(std::initializer_list<FakeGpio::FakeLine> lines) {
-    gpio_.lines = lines;
-    ASSERT_TRUE(service_.open(gpio_, any_, changed_));
+    gpio.lines = lines;
+    ASSERT_TRUE(service.open(gpio, any, changed));
   }
 
-  const board::Board any_ = {.name = "any", .description = "", .lines = {}, .uarts = {}};
-  FakeGpio gpio_;
+  const board::Board any = {.name = "any", .description = "", .lines = {}, .uarts = {}};
+  FakeGpio gpio;
 };
 
 TEST_F(OtherHardware, without_a_table_has_the_lines_that_the_kernel_has_a_name_for) {
   open({{"LED"}, {""}, {"BUTTON"}, {"LED"}, {"RELAY", 1}});
-  ASSERT_EQ(service_.size(), 3U);
-  EXPECT_EQ(service_.find("BUTTON"), line(1));
-  EXPECT_EQ(service_.line(line(0)).address.offset, 0U);
-  EXPECT_EQ(service_.line(line(1)).address.offset, 2U);
-  EXPECT_EQ(service_.line(line(2)).address, (hal::LineAddress{.chip = 1, .offset = 4}));
+  ASSERT_EQ(service.size(), 3U);
+  EXPECT_EQ(service.find("BUTTON"), line(1));
+  EXPECT_EQ(service.line(line(0)).address.offset, 0U);
+  EXPECT_EQ(service.line(line(1)).address.offset, 2U);
+  EXPECT_EQ(service.line(line(2)).address, (hal::LineAddress{.chip = 1, .offset = 4}));
 }
 
 TEST_F(OtherHardware, has_names_that_are_one_word_each) {
   open({{"7J1 Header Pin15"}, {"A=B"}, {"TAB\tNAME"}, {"7J1_Header_Pin15"}});
-  ASSERT_EQ(service_.size(), 3U);
-  EXPECT_EQ(service_.find("7J1_Header_Pin15"), line(0));
-  EXPECT_EQ(service_.find("A_B"), line(1));
-  EXPECT_EQ(service_.find("TAB_NAME"), line(2));
-  EXPECT_EQ(service_.line(line(0)).address.offset, 0U);
+  ASSERT_EQ(service.size(), 3U);
+  EXPECT_EQ(service.find("7J1_Header_Pin15"), line(0));
+  EXPECT_EQ(service.find("A_B"), line(1));
+  EXPECT_EQ(service.find("TAB_NAME"), line(2));
+  EXPECT_EQ(service.line(line(0)).address.offset, 0U);
 }
 
 TEST_F(OtherHardware, with_more_lines_than_there_is_room_for_has_as_many_as_fit) {
   for (std::size_t i = 0; i < board::capacities.lines + 5; ++i) {
-    gpio_.lines.push_back({"L" + std::to_string(i)});
+    gpio.lines.push_back({"L" + std::to_string(i)});
   }
-  ASSERT_TRUE(service_.open(gpio_, any_, changed_));
-  EXPECT_EQ(service_.size(), board::capacities.lines);
+  ASSERT_TRUE(service.open(gpio, any, changed));
+  EXPECT_EQ(service.size(), board::capacities.lines);
   std::vector<LineIndex> all;
   std::array<bool, board::capacities.lines> levels{};
-  for (std::size_t i = 0; i < service_.size(); ++i) {
+  for (std::size_t i = 0; i < service.size(); ++i) {
     all.push_back(line(i));
   }
-  EXPECT_EQ(outcome(service_.read(all, levels)), "");
-  EXPECT_EQ(outcome(service_.set(all, levels)), "");
-  EXPECT_EQ(outcome(service_.watch(LineSet().set(), Edges::both)), "");
+  EXPECT_EQ(outcome(service.read(all, levels)), "");
+  EXPECT_EQ(outcome(service.set(all, levels)), "");
+  EXPECT_EQ(outcome(service.watch(LineSet().set(), Edges::both)), "");
 }
 
 TEST_F(OtherHardware, is_requested_chip_by_chip) {
   open({{"A", 0}, {"B", 1}, {"C", 0}, {"D", 1}});
   EXPECT_EQ(set({0, 1, 2, 3}, {true, false, false, true}), "");
-  ASSERT_EQ(gpio_.requests.size(), 2U);
-  EXPECT_EQ(gpio_.requests[0].lines, (std::vector<hal::LineAddress>{{0, 0}, {0, 2}}));
-  EXPECT_EQ(gpio_.requests[1].lines, (std::vector<hal::LineAddress>{{1, 1}, {1, 3}}));
+  ASSERT_EQ(gpio.requests.size(), 2U);
+  EXPECT_EQ(gpio.requests[0].lines, (std::vector<hal::LineAddress>{{0, 0}, {0, 2}}));
+  EXPECT_EQ(gpio.requests[1].lines, (std::vector<hal::LineAddress>{{1, 1}, {1, 3}}));
   EXPECT_EQ(read({0, 1, 2, 3}), "1001");
 }
 
@@ -761,68 +775,81 @@ TEST_F(OtherHardware, that_vanishes_is_told_and_leaves_the_rest_usable) {
   EXPECT_EQ(watch({0, 1, 2}), "");
   EXPECT_EQ(set({3}, {true}), "");
   (void)events();
-  ASSERT_EQ(gpio_.requests.size(), 3U);
-  gpio_.unplug(0);
+  ASSERT_EQ(gpio.requests.size(), 3U);
+  gpio.unplug(0);
   run();
   EXPECT_EQ(events(), "gone 0, gone 2");
-  EXPECT_EQ(gpio_.released, 1);
+  EXPECT_EQ(gpio.released, 1);
   for (const std::size_t number : {0U, 2U}) {
-    EXPECT_FALSE(service_.line(line(number)).present);
-    EXPECT_FALSE(service_.line(line(number)).claimed());
-    EXPECT_EQ(service_.level(line(number)), std::nullopt);
+    EXPECT_FALSE(service.line(line(number)).present);
+    EXPECT_FALSE(service.line(line(number)).claimed());
+    EXPECT_EQ(service.level(line(number)), std::nullopt);
   }
   EXPECT_EQ(read({0}), "0: " + std::to_string(ENODEV));
   EXPECT_EQ(read({1, 3}), "01");
   // Those who watched it leave without harm, and without a request for it.
   unwatch({0, 1, 2});
-  EXPECT_FALSE(service_.line(line(0)).watched());
-  EXPECT_EQ(gpio_.requests.size(), 3U);
-  EXPECT_EQ(gpio_.requests[1].settings[0].edges, Edges::none);
+  EXPECT_FALSE(service.line(line(0)).watched());
+  EXPECT_EQ(gpio.requests.size(), 3U);
+  EXPECT_EQ(gpio.requests[1].settings[0].edges, Edges::none);
 }
 
 TEST_F(OtherHardware, that_is_back_is_found_when_it_is_next_used) {
   open({{"A", 0}, {"B", 1}, {"C", 0}});
   EXPECT_EQ(watch({0}), "");
-  gpio_.unplug(0);
+  gpio.unplug(0);
   run();
   EXPECT_EQ(read({0}), "0: " + std::to_string(ENODEV));
   EXPECT_EQ(read({2}), "2: " + std::to_string(ENODEV));  // never claimed: not told, but found out
-  gpio_.plug_in();
+  gpio.plug_in();
   EXPECT_EQ(read({0, 2}), "00");
-  EXPECT_TRUE(service_.line(line(0)).present);
-  EXPECT_EQ(service_.line(line(0)).address.chip, 9);
+  EXPECT_TRUE(service.line(line(0)).present);
+  EXPECT_EQ(service.line(line(0)).address.chip, 9);
+}
+
+TEST_F(OtherHardware,
+       that_is_back_is_found_by_the_name_that_was_made_one_word_and_the_first_of_two) {
+  open({{"HDR PIN 1", 0}, {"TWICE", 0}, {"TWICE", 1}, {"OTHER", 1}});
+  ASSERT_EQ(service.size(), 3U);
+  EXPECT_EQ(watch({0, 1}), "");
+  gpio.unplug(0);
+  run();
+  gpio.plug_in();
+  EXPECT_EQ(read({0, 1}), "00");
+  EXPECT_EQ(service.line(line(0)).address, (hal::LineAddress{.chip = 9, .offset = 0}));
+  EXPECT_EQ(service.line(line(1)).address, (hal::LineAddress{.chip = 9, .offset = 1}));
 }
 
 TEST_F(OtherHardware, that_fails_halfway_leaves_the_other_claims_as_they_were_set) {
   open({{"A", 0}, {"B", 0}, {"C", 1}});
   EXPECT_EQ(set({0, 1, 2}, {false, false, false}), "");
   (void)events();
-  gpio_.requests[1].gone = true;
+  gpio.requests[1].gone = true;
   EXPECT_EQ(set({0, 2}, {true, true}), "2: " + std::to_string(ENODEV));
   EXPECT_EQ(events(), "set 0 1");
   // A later change to the claim does not undo what was set.
   EXPECT_EQ(configure({1}, {.direction = Direction::input}), "");
-  EXPECT_EQ(gpio_.requests[0].levels & 1U, 1U);
+  EXPECT_EQ(gpio.requests[0].levels & 1U, 1U);
 }
 
 TEST_F(OtherHardware, that_refuses_new_edges_has_no_watchers_more_and_no_watchers_less) {
   open({{"A", 0}, {"B", 0}});
   EXPECT_EQ(read({0, 1}), "00");
-  gpio_.refuses_settings = true;
+  gpio.refuses_settings = true;
   EXPECT_EQ(watch({0, 1}), "0: " + std::to_string(EIO));
-  EXPECT_FALSE(service_.line(line(0)).watched() || service_.line(line(1)).watched());
-  gpio_.refuses_settings = false;
+  EXPECT_FALSE(service.line(line(0)).watched() || service.line(line(1)).watched());
+  gpio.refuses_settings = false;
   EXPECT_EQ(watch({0}, Edges::rising), "");
-  gpio_.refuses_settings = true;
+  gpio.refuses_settings = true;
   EXPECT_EQ(watch({0}, Edges::falling), "0: " + std::to_string(EIO));
-  EXPECT_EQ(service_.line(line(0)).rising_watchers, 1U);
-  EXPECT_EQ(service_.line(line(0)).falling_watchers, 0U);
+  EXPECT_EQ(service.line(line(0)).rising_watchers, 1U);
+  EXPECT_EQ(service.line(line(0)).falling_watchers, 0U);
   // Nobody waits for an answer of this one: it goes through, and the next change makes up for it.
   unwatch({0}, Edges::rising);
-  EXPECT_FALSE(service_.line(line(0)).watched());
-  gpio_.refuses_settings = false;
+  EXPECT_FALSE(service.line(line(0)).watched());
+  gpio.refuses_settings = false;
   EXPECT_EQ(configure({0}, {.direction = Direction::input}), "");
-  EXPECT_EQ(gpio_.requests[0].settings[0].edges, Edges::none);
+  EXPECT_EQ(gpio.requests[0].settings[0].edges, Edges::none);
 }
 
 }  // namespace

@@ -261,6 +261,7 @@ TEST(Options, are_followed_by_nothing_else) {
   EXPECT_EQ(refused({"7000"}), "no such argument, 7000, try --help");
   EXPECT_EQ(refused({"7000", "--log", "info"}), "no such argument, 7000, try --help");
   EXPECT_EQ(refused({"--log", "info", "more", "words"}), "no such argument, more, try --help");
+  EXPECT_EQ(refused({"7000", "--port"}), "no such argument, 7000, try --help");
   EXPECT_EQ(refused({"--", "--log"}), "no such argument, --log, try --help");
 }
 

@@ -68,6 +68,8 @@ TEST(FixedString, cuts_off_what_does_not_fit_and_remembers_it) {
   EXPECT_TRUE(string.truncated());
   EXPECT_EQ(string, "abcd");
   EXPECT_STREQ(string.c_str(), "abcd");
+  string.append("");
+  EXPECT_TRUE(string.truncated());
   string.clear();
   EXPECT_FALSE(string.truncated());
   EXPECT_TRUE(string.empty());

@@ -171,6 +171,7 @@ void push_from_signal_handler(int /*signal*/) {
 TEST(MpscQueue, takes_a_push_from_a_signal_handler_that_interrupts_a_push) {
   Queue<8> q;
   signalled_queue = &q;
+  pushed_by_signal = 0;
   struct sigaction action{};
   struct sigaction old{};
   action.sa_handler = push_from_signal_handler;

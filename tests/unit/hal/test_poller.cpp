@@ -162,6 +162,15 @@ TYPED_TEST(Pollers, are_not_disturbed_by_the_limit_of_an_earlier_wait) {
   const Instant before = clock.now();
   EXPECT_EQ(this->wait(3ms), "");
   EXPECT_GE(clock.now() - before, 3ms);
+  put(pipe.far, "x");
+  EXPECT_EQ(this->wait(1ms), "1:1");
+  EXPECT_EQ(get(pipe.near), "x");
+  std::thread writer([&] {
+    std::this_thread::sleep_for(10ms);
+    put(pipe.far, "x");
+  });
+  EXPECT_EQ(this->wait(forever), "1:1") << "woken by the limit of the wait before";
+  writer.join();
 }
 
 TYPED_TEST(Pollers, wait_for_the_longest_time_and_without_limit) {

@@ -134,6 +134,42 @@ TYPED_TEST(Torture, a_number_removed_closed_reopened_and_watched_quietly_is_hear
   EXPECT_EQ(trace, "new");
 }
 
+TYPED_TEST(Torture, a_description_that_outlives_its_number_does_not_report_to_the_next_watch) {
+  Loop<TypeParam> loop;
+  Trace trace;
+  Pair pipe = make_pipe();
+  const Pair other = make_pipe();
+  Note old_note(trace, "old");
+  Note new_note(trace, "new");
+  const int number = pipe.near.get();
+  const hal::Fd keeper(::dup(number));
+  const auto old_id = loop.watch(number, readable, old_note);
+  ASSERT_TRUE(loop.remove(*old_id));
+  ASSERT_EQ(::dup2(other.near.get(), number), number);
+  ASSERT_TRUE(loop.watch(number, readable, new_note));
+  put(pipe.far, "x");
+  loop.turn_now(5);
+  EXPECT_EQ(trace, "");
+  EXPECT_EQ(loop.statistics().stale_events, is_epoll<TypeParam> ? 1U : 0U);
+  put(other.far, "x");
+  loop.turn_now();
+  EXPECT_EQ(trace, "new");
+}
+
+TYPED_TEST(Torture, a_watch_made_anew_with_interest_none_is_unknown_to_the_kernel) {
+  Loop<TypeParam> loop;
+  Trace trace;
+  const Pair pipe = make_pipe();
+  Note note(trace, "x");
+  const auto old_id = loop.watch(pipe.near.get(), readable, note);
+  ASSERT_TRUE(loop.remove(*old_id));
+  ASSERT_TRUE(loop.watch(pipe.near.get(), Events::none, note));
+  put(pipe.far, "x");
+  loop.turn_now(3);
+  EXPECT_EQ(trace, "");
+  EXPECT_EQ(loop.statistics().stale_events, 0U);
+}
+
 TYPED_TEST(Torture, a_description_that_comes_back_to_its_old_number_can_be_watched_again) {
   Loop<TypeParam> loop;
   Trace trace;
