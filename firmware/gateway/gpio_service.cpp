@@ -135,11 +135,13 @@ bool GpioService::look_for(LineIndex which) {
 bool GpioService::look_again_for(LineIndex which) {
   // Looking for chips costs a walk through /dev: a client that insists must not keep us at it.
   const Instant now = reactor_.now();
-  if (now < next_look_) {
-    return false;
+  if (now >= next_look_) {
+    next_look_ = saturating_add(now, look_interval);
+    if (const auto refreshed = gpio_->refresh(); !refreshed) {
+      log(LogLevel::warning, "looking for GPIO chips: ", describe(refreshed.error()));
+    }
   }
-  next_look_ = saturating_add(now, look_interval);
-  return gpio_->refresh() && look_for(which);
+  return look_for(which);
 }
 
 std::optional<LineIndex> GpioService::find(std::string_view name) const {

@@ -13,6 +13,7 @@
 #include "firmware/reactor/static_reactor.hpp"
 #include "hal/gpio_sim.hpp"
 #include "tests/support/descriptors.hpp"
+#include "tests/support/loop.hpp"
 
 namespace millrace {
 namespace {
@@ -146,7 +147,8 @@ class Service : public testing::Test {
     return released ? 0 : released.error().number;
   }
 
-  StaticReactor<ReactorLimits{.fds = 256}> reactor;
+  test::FakeClock clock;
+  StaticReactor<ReactorLimits{.fds = 256}> reactor{clock};
   NotifierId changed;
   int notices = 0;
   std::array<GatewayLog::Reader, 2> readers;
@@ -699,16 +701,19 @@ class FakeGpio final : public hal::Gpio {
     requests[request].events.far.reset();  // the other end hangs up
     unplugged = requests[request].lines.front().chip;
   }
-  /// The chip is back, at another place.
-  void plug_in() {
+  /// The chip is back, at another place, for who looks.
+  void plug_in() { plugged_in = true; }
+  Result<void> refresh() override {
     for (FakeLine& line : lines) {
-      line.chip = line.chip == unplugged ? 9 : line.chip;
+      line.chip = plugged_in && line.chip == unplugged ? 9 : line.chip;
     }
+    return {};
   }
 
   std::vector<FakeLine> lines;
   std::vector<Request> requests;
   std::optional<std::uint16_t> unplugged;
+  bool plugged_in = false;
   bool refuses_settings = false;
   int released = 0;
 
@@ -802,6 +807,9 @@ TEST_F(OtherHardware, that_is_back_is_found_when_it_is_next_used) {
   EXPECT_EQ(read({0}), "0: " + std::to_string(ENODEV));
   EXPECT_EQ(read({2}), "2: " + std::to_string(ENODEV));  // never claimed: not told, but found out
   gpio.plug_in();
+  EXPECT_EQ(read({0}), "0: " + std::to_string(ENODEV));  // chips are looked for once a second
+  clock.advance(std::chrono::seconds(1));
+  run();
   EXPECT_EQ(read({0, 2}), "00");
   EXPECT_TRUE(service.line(line(0)).present);
   EXPECT_EQ(service.line(line(0)).address.chip, 9);
