@@ -48,7 +48,7 @@ std::atomic<std::uint64_t> exempt = 0;
     text.append(" of ", info.dli_fname);
   }
   text.append("\n");
-  (void)!::write(STDERR_FILENO, text.c_str(), text.size());
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.c_str(), text.size());
   std::abort();
 }
 
@@ -129,6 +129,7 @@ int __wrap_posix_memalign(void** memory, std::size_t alignment, std::size_t size
   return *memory == nullptr ? ENOMEM : 0;
 }
 
+// NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): glibc's names say less
 [[gnu::weak, gnu::alias("__wrap_malloc")]] void* malloc(std::size_t size);
 [[gnu::weak, gnu::alias("__wrap_calloc")]] void* calloc(std::size_t count, std::size_t size);
 [[gnu::weak, gnu::alias("__wrap_realloc")]] void* realloc(void* memory, std::size_t size);
@@ -139,5 +140,6 @@ int __wrap_posix_memalign(void** memory, std::size_t alignment, std::size_t size
 [[gnu::weak, gnu::alias("__wrap_posix_memalign")]] int posix_memalign(void** memory,
                                                                       std::size_t alignment,
                                                                       std::size_t size);
+// NOLINTEND(readability-inconsistent-declaration-parameter-name)
 }
 #endif

@@ -9,7 +9,7 @@
 namespace millrace {
 namespace {
 
-TEST(ErrorText, SaysWhatWhyAndWhatToDo) {
+TEST(ErrorText, says_what_why_and_what_to_do) {
   const Error error{.number = EACCES,
                     .what = "cannot open the serial port",
                     .remedy = "add yourself to the group dialout"};
@@ -17,7 +17,7 @@ TEST(ErrorText, SaysWhatWhyAndWhatToDo) {
             "cannot open the serial port: Permission denied; add yourself to the group dialout");
 }
 
-TEST(ErrorText, LeavesOutWhatIsNotThere) {
+TEST(ErrorText, leaves_out_what_is_not_there) {
   EXPECT_EQ(describe({}).view(), "");
   EXPECT_EQ(describe({.what = "a bad word"}).view(), "a bad word");
   EXPECT_EQ(describe({.number = ENOENT}).view(), "No such file or directory");
@@ -25,12 +25,12 @@ TEST(ErrorText, LeavesOutWhatIsNotThere) {
             "a bad word; say another");
 }
 
-TEST(ErrorText, AnUnknownNumberHasAText) {
+TEST(ErrorText, an_unknown_number_has_a_text) {
   EXPECT_STREQ(errno_text(123456), "Unknown error");
   EXPECT_STREQ(errno_text(-1), "Unknown error");
 }
 
-TEST(ErrorText, WhatIsTooLongIsCutOff) {
+TEST(ErrorText, what_is_too_long_is_cut_off) {
   std::array<char, 1000> what{};
   what.fill('x');
   what.back() = '\0';

@@ -64,7 +64,7 @@ class ManualClock final : public Clock {
 
 class GpioSim : public testing::Test {
  protected:
-  void SetUp() override { ASSERT_TRUE(gpio_.open()); }
+  void SetUp() override { ASSERT_TRUE(gpio.open()); }
 
   RequestId request(std::initializer_list<unsigned int> offsets,
                     std::initializer_list<LineSettings> settings, std::size_t event_buffer = 0) {
@@ -81,8 +81,8 @@ class GpioSim : public testing::Test {
     for (const unsigned int offset : offsets) {
       lines[count++] = line(offset);
     }
-    return gpio_.request(std::span(lines).first(count),
-                         std::span(settings.begin(), settings.size()), "test", event_buffer);
+    return gpio.request(std::span(lines).first(count), std::span(settings.begin(), settings.size()),
+                        "test", event_buffer);
   }
 
   int request_error(std::initializer_list<unsigned int> offsets,
@@ -92,24 +92,24 @@ class GpioSim : public testing::Test {
   }
 
   Result<void> reconfigure(RequestId id, std::initializer_list<LineSettings> settings) {
-    return gpio_.reconfigure(id, std::span(settings.begin(), settings.size()));
+    return gpio.reconfigure(id, std::span(settings.begin(), settings.size()));
   }
 
   void pull(unsigned int offset, std::initializer_list<bool> levels) {
     for (const bool up : levels) {
-      EXPECT_TRUE(gpio_.pull(line(offset), up));
+      EXPECT_TRUE(gpio.pull(line(offset), up));
     }
   }
 
-  bool level(unsigned int offset) { return *gpio_.physical_level(line(offset)); }
+  bool level(unsigned int offset) { return *gpio.physical_level(line(offset)); }
 
   /// The waiting events as "+3#1/1": edge, offset, sequence, sequence of the line.
   std::string events(RequestId id) {
     std::string text;
     std::array<LineEvent, 7> batch;
     for (;;) {
-      const bool waits = readable(gpio_.event_fd(id));
-      const auto count = gpio_.read_events(id, batch);
+      const bool waits = readable(gpio.event_fd(id));
+      const auto count = gpio.read_events(id, batch);
       EXPECT_TRUE(count);
       EXPECT_EQ(*count > 0, waits);
       if (*count == 0) {
@@ -120,62 +120,62 @@ class GpioSim : public testing::Test {
                 std::string(event.id == LineEvent::Id::rising_edge ? "+" : "-") +
                 std::to_string(event.offset) + "#" + std::to_string(event.sequence) + "/" +
                 std::to_string(event.line_sequence);
-        EXPECT_GE(event.timestamp(), last_timestamp_);
-        last_timestamp_ = event.timestamp();
+        EXPECT_GE(event.timestamp(), last_timestamp);
+        last_timestamp = event.timestamp();
       }
     }
   }
 
   /// Lets time pass, and the loop serve the simulation.
   void pass(Duration time) {
-    clock_.advance(time);
-    gpio_.service();
+    clock.advance(time);
+    gpio.service();
   }
 
-  ManualClock clock_;
-  hal::GpioSim gpio_{clock_};
-  Instant last_timestamp_ = Instant::min();
+  ManualClock clock;
+  hal::GpioSim gpio{clock};
+  Instant last_timestamp = Instant::min();
 };
 
 // --- Names ---
 
 TEST_F(GpioSim, finds_lines_by_name_and_by_label_and_offset) {
-  EXPECT_EQ(*gpio_.find("GPIO0"), line(0));
-  EXPECT_EQ(*gpio_.find("GPIO31"), line(31));
-  EXPECT_EQ(*gpio_.find("gpio-sim:0"), line(0));
-  EXPECT_EQ(*gpio_.find("gpio-sim:17"), line(17));
+  EXPECT_EQ(*gpio.find("GPIO0"), line(0));
+  EXPECT_EQ(*gpio.find("GPIO31"), line(31));
+  EXPECT_EQ(*gpio.find("gpio-sim:0"), line(0));
+  EXPECT_EQ(*gpio.find("gpio-sim:17"), line(17));
 }
 
 TEST_F(GpioSim, finds_no_line_by_a_wrong_name) {
   for (const char* const name : {"", "GPIO", "GPIO32", "GPIO01", "GPIO1 ", "gpio1", "17",
                                  "gpio-sim", "gpio-sim:", "gpio-sim:32", "gpio-sim:-1",
                                  "gpio-sim:1x", "gpio-sim:99999999", "gpiochip0:1", ":1"}) {
-    const auto found = gpio_.find(name);
+    const auto found = gpio.find(name);
     ASSERT_FALSE(found) << name;
     EXPECT_EQ(found.error().number, ENOENT) << name;
   }
 }
 
 TEST_F(GpioSim, numbers_its_lines_through) {
-  EXPECT_EQ(*gpio_.at(0), line(0));
-  EXPECT_EQ(*gpio_.at(31), line(31));
-  EXPECT_EQ(gpio_.at(32).error().number, ENOENT);
+  EXPECT_EQ(*gpio.at(0), line(0));
+  EXPECT_EQ(*gpio.at(31), line(31));
+  EXPECT_EQ(gpio.at(32).error().number, ENOENT);
 }
 
 TEST_F(GpioSim, refuses_lines_that_it_does_not_have) {
   constexpr LineAddress other_chip{.chip = 1, .offset = 0};
   for (const LineAddress address : {line(32), other_chip}) {
-    EXPECT_EQ(gpio_.info(address).error().number, EINVAL);
-    EXPECT_EQ(gpio_.pull(address, true).error().number, EINVAL);
-    EXPECT_EQ(gpio_.physical_level(address).error().number, EINVAL);
-    EXPECT_EQ(gpio_.request({&address, 1}, {&input, 1}, "test").error().number, EINVAL);
+    EXPECT_EQ(gpio.info(address).error().number, EINVAL);
+    EXPECT_EQ(gpio.pull(address, true).error().number, EINVAL);
+    EXPECT_EQ(gpio.physical_level(address).error().number, EINVAL);
+    EXPECT_EQ(gpio.request({&address, 1}, {&input, 1}, "test").error().number, EINVAL);
   }
 }
 
 // --- What is known of a line ---
 
 TEST_F(GpioSim, starts_with_free_inputs_pulled_down) {
-  const auto info = gpio_.info(line(5));
+  const auto info = gpio.info(line(5));
   EXPECT_EQ(info->name, "GPIO5");
   EXPECT_TRUE(info->consumer.empty());
   EXPECT_FALSE(info->used);
@@ -187,7 +187,7 @@ TEST_F(GpioSim, tells_who_uses_a_line_and_how) {
   const LineSettings settings =
       with_debounce(with_bias(inverted(only(Edges::rising)), Bias::pull_up), milliseconds(5));
   request({7}, {settings});
-  const auto info = gpio_.info(line(7));
+  const auto info = gpio.info(line(7));
   EXPECT_TRUE(info->used);
   EXPECT_EQ(info->consumer, "test");
   EXPECT_EQ(info->settings, settings);
@@ -195,66 +195,66 @@ TEST_F(GpioSim, tells_who_uses_a_line_and_how) {
 
 TEST_F(GpioSim, does_not_tell_the_level_of_an_output_as_a_setting) {
   request({7}, {output_high});
-  EXPECT_EQ(gpio_.info(line(7))->settings, output_low);
+  EXPECT_EQ(gpio.info(line(7))->settings, output_low);
 }
 
 TEST_F(GpioSim, cuts_a_long_consumer_as_the_kernel_does_and_takes_none_at_all) {
   const auto first = line(1);
   const auto second = line(2);
-  ASSERT_TRUE(gpio_.request({&first, 1}, {&input, 1}, "a consumer whose name is longer than 31"));
-  ASSERT_TRUE(gpio_.request({&second, 1}, {&input, 1}, nullptr));
-  EXPECT_EQ(gpio_.info(first)->consumer, "a consumer whose name is longer");
-  EXPECT_TRUE(gpio_.info(second)->used);
-  EXPECT_TRUE(gpio_.info(second)->consumer.empty());
+  ASSERT_TRUE(gpio.request({&first, 1}, {&input, 1}, "a consumer whose name is longer than 31"));
+  ASSERT_TRUE(gpio.request({&second, 1}, {&input, 1}, nullptr));
+  EXPECT_EQ(gpio.info(first)->consumer, "a consumer whose name is longer");
+  EXPECT_TRUE(gpio.info(second)->used);
+  EXPECT_TRUE(gpio.info(second)->consumer.empty());
 }
 
 // --- Requests ---
 
 TEST_F(GpioSim, needs_to_be_opened_first) {
-  gpio_.close();
+  gpio.close();
   EXPECT_EQ(request_error({1}, {input}), EBADF);
-  EXPECT_EQ(gpio_.service_fd(), -1);
-  ASSERT_TRUE(gpio_.open());
+  EXPECT_EQ(gpio.service_fd(), -1);
+  ASSERT_TRUE(gpio.open());
   request({1}, {input});
 }
 
 TEST_F(GpioSim, stays_as_it_is_when_opened_again) {
   const auto id = request({1}, {both_edges});
-  const int timer = gpio_.service_fd();
-  EXPECT_TRUE(gpio_.open());
-  EXPECT_EQ(gpio_.service_fd(), timer);
+  const int timer = gpio.service_fd();
+  EXPECT_TRUE(gpio.open());
+  EXPECT_EQ(gpio.service_fd(), timer);
   pull(1, {true});
   EXPECT_EQ(events(id), "+1#1/1");
 }
 
 TEST_F(GpioSim, releases_everything_when_closed) {
   const auto id = request({1, 2}, {output_high, both_edges});
-  const int fd = gpio_.event_fd(id);
-  const int timer = gpio_.service_fd();
-  gpio_.close();
+  const int fd = gpio.event_fd(id);
+  const int timer = gpio.service_fd();
+  gpio.close();
   EXPECT_EQ(::fcntl(fd, F_GETFD), -1);
   EXPECT_EQ(::fcntl(timer, F_GETFD), -1);
-  EXPECT_FALSE(gpio_.info(line(1))->used);
+  EXPECT_FALSE(gpio.info(line(1))->used);
 }
 
 TEST_F(GpioSim, refuses_a_line_in_use) {
   const auto id = request({11}, {input});
   EXPECT_EQ(request_error({11}, {input}), EBUSY);
   EXPECT_EQ(request_error({10, 11}, {input, input}), EBUSY);
-  EXPECT_FALSE(gpio_.info(line(10))->used);
-  gpio_.release(id);
+  EXPECT_FALSE(gpio.info(line(10))->used);
+  gpio.release(id);
   request({10, 11}, {input, input});
 }
 
 TEST_F(GpioSim, refuses_a_line_that_is_named_twice) {
   EXPECT_EQ(request_error({10, 10}, {input, input}), EBUSY);
-  EXPECT_FALSE(gpio_.info(line(10))->used);
+  EXPECT_FALSE(gpio.info(line(10))->used);
 }
 
 TEST_F(GpioSim, refuses_no_lines_too_many_and_a_wrong_number_of_settings) {
   std::array<LineAddress, 65> lines{};
   std::array<LineSettings, 65> settings{};
-  EXPECT_EQ(gpio_.request(lines, settings, "test").error().number, EINVAL);
+  EXPECT_EQ(gpio.request(lines, settings, "test").error().number, EINVAL);
   EXPECT_EQ(request_error({}, {}), EINVAL);
   EXPECT_EQ(request_error({1, 2}, {input}), EINVAL);
   const auto id = request({1, 2}, {input, input});
@@ -278,14 +278,14 @@ TEST_F(GpioSim, refuses_settings_that_contradict_themselves) {
     EXPECT_EQ(request_error({1}, {settings}), EINVAL);
     EXPECT_EQ(reconfigure(id, {settings}).error().number, EINVAL);
   }
-  EXPECT_FALSE(gpio_.info(line(1))->used);
-  EXPECT_EQ(gpio_.info(line(2))->settings, both_edges);
+  EXPECT_FALSE(gpio.info(line(1))->used);
+  EXPECT_EQ(gpio.info(line(2))->settings, both_edges);
 }
 
 TEST_F(GpioSim, makes_a_line_with_edges_an_input_when_its_direction_is_left_open) {
-  gpio_.release(request({1}, {output_low}));
+  gpio.release(request({1}, {output_low}));
   const auto id = request({1}, {{.edges = Edges::rising}});
-  EXPECT_EQ(gpio_.info(line(1))->settings.direction, Direction::input);
+  EXPECT_EQ(gpio.info(line(1))->settings.direction, Direction::input);
   pull(1, {true});
   EXPECT_EQ(events(id), "+1#1/1");
 }
@@ -302,7 +302,7 @@ TEST_F(GpioSim, has_room_for_a_request_of_each_line_and_uses_slots_again) {
       EXPECT_EQ(events(ids[i]), "+" + std::to_string(i) + "#1/1 -" + std::to_string(i) + "#2/2");
     }
     for (const RequestId id : ids) {
-      gpio_.release(id);
+      gpio.release(id);
     }
   }
 }
@@ -311,7 +311,7 @@ TEST_F(GpioSim, leaks_no_descriptor) {
   const int before = ::dup(0);
   ::close(before);
   for (int i = 0; i < 100; ++i) {
-    gpio_.release(request({1, 2}, {both_edges, output_high}));
+    gpio.release(request({1, 2}, {both_edges, output_high}));
     EXPECT_NE(request_error({1, 1}, {input, input}), 0);
   }
   const int after = ::dup(0);
@@ -321,15 +321,15 @@ TEST_F(GpioSim, leaks_no_descriptor) {
 
 TEST_F(GpioSim, knows_a_released_request_no_more) {
   const auto id = request({1}, {output_low});
-  gpio_.release(id);
-  gpio_.release(id);
+  gpio.release(id);
+  gpio.release(id);
   std::array<LineEvent, 1> event;
   for (const RequestId gone : {id, RequestId{32}, RequestId{65535}}) {
-    EXPECT_EQ(gpio_.get(gone, 1).error().number, EBADF);
-    EXPECT_EQ(gpio_.set(gone, 1, 1).error().number, EBADF);
+    EXPECT_EQ(gpio.get(gone, 1).error().number, EBADF);
+    EXPECT_EQ(gpio.set(gone, 1, 1).error().number, EBADF);
     EXPECT_EQ(reconfigure(gone, {input}).error().number, EBADF);
-    EXPECT_EQ(gpio_.read_events(gone, event).error().number, EBADF);
-    EXPECT_EQ(gpio_.event_fd(gone), -1);
+    EXPECT_EQ(gpio.read_events(gone, event).error().number, EBADF);
+    EXPECT_EQ(gpio.event_fd(gone), -1);
   }
 }
 
@@ -339,10 +339,10 @@ TEST_F(GpioSim, shows_the_pull_of_unrequested_lines_and_inputs) {
   pull(1, {true});
   EXPECT_TRUE(level(1));
   const auto id = request({1, 2}, {input, inverted(input)});
-  EXPECT_EQ(*gpio_.get(id, 3), 3U);
+  EXPECT_EQ(*gpio.get(id, 3), 3U);
   pull(1, {false});
   pull(2, {true});
-  EXPECT_EQ(*gpio_.get(id, 3), 0U);
+  EXPECT_EQ(*gpio.get(id, 3), 0U);
   EXPECT_FALSE(level(1));
   EXPECT_TRUE(level(2));
 }
@@ -351,10 +351,10 @@ TEST_F(GpioSim, reads_only_the_lines_that_are_asked_for) {
   pull(1, {true});
   pull(2, {true});
   const auto id = request({1, 2}, {input, input});
-  EXPECT_EQ(*gpio_.get(id, 2), 2U);
-  EXPECT_EQ(*gpio_.get(id, ~LineMask{0}), 3U);
-  EXPECT_EQ(gpio_.get(id, 0).error().number, EINVAL);
-  EXPECT_EQ(gpio_.get(id, 4).error().number, EINVAL);
+  EXPECT_EQ(*gpio.get(id, 2), 2U);
+  EXPECT_EQ(*gpio.get(id, ~LineMask{0}), 3U);
+  EXPECT_EQ(gpio.get(id, 0).error().number, EINVAL);
+  EXPECT_EQ(gpio.get(id, 4).error().number, EINVAL);
 }
 
 TEST_F(GpioSim, sets_the_pull_by_a_requests_bias_for_good) {
@@ -362,9 +362,9 @@ TEST_F(GpioSim, sets_the_pull_by_a_requests_bias_for_good) {
   EXPECT_TRUE(level(1));
   ASSERT_TRUE(reconfigure(id, {with_bias(input, Bias::disabled)}));
   EXPECT_TRUE(level(1));
-  gpio_.release(id);
+  gpio.release(id);
   EXPECT_TRUE(level(1));
-  gpio_.release(request({1}, {with_bias(input, Bias::pull_down)}));
+  gpio.release(request({1}, {with_bias(input, Bias::pull_down)}));
   EXPECT_FALSE(level(1));
 }
 
@@ -402,50 +402,50 @@ TEST_F(GpioSim, inverts_edges_of_active_low_lines) {
 TEST_F(GpioSim, stamps_an_edge_with_the_time_of_the_pull) {
   const auto id = request({3}, {both_edges});
   pull(3, {true});
-  const Instant first = clock_.now();
-  clock_.advance(milliseconds(7));
+  const Instant first = clock.now();
+  clock.advance(milliseconds(7));
   pull(3, {false});
-  clock_.advance(milliseconds(7));
+  clock.advance(milliseconds(7));
   std::array<LineEvent, 2> read;
-  ASSERT_EQ(*gpio_.read_events(id, read), 2U);
+  ASSERT_EQ(*gpio.read_events(id, read), 2U);
   EXPECT_EQ(read[0].timestamp(), first);
   EXPECT_EQ(read[1].timestamp(), first + milliseconds(7));
 }
 
 TEST_F(GpioSim, has_the_system_tell_the_time_by_default) {
-  hal::GpioSim gpio;
-  ASSERT_TRUE(gpio.open());
+  hal::GpioSim timed;
+  ASSERT_TRUE(timed.open());
   const auto address = line(3);
-  const auto id = gpio.request({&address, 1}, {&both_edges, 1}, "test");
+  const auto id = timed.request({&address, 1}, {&both_edges, 1}, "test");
   const Instant before = SystemClock().now();
-  ASSERT_TRUE(gpio.pull(address, true));
+  ASSERT_TRUE(timed.pull(address, true));
   const Instant after = SystemClock().now();
   std::array<LineEvent, 2> read;
-  ASSERT_EQ(*gpio.read_events(*id, read), 1U);
+  ASSERT_EQ(*timed.read_events(*id, read), 1U);
   EXPECT_GE(read[0].timestamp(), before);
   EXPECT_LE(read[0].timestamp(), after);
 }
 
 TEST_F(GpioSim, is_readable_exactly_while_events_wait) {
   const auto id = request({3}, {both_edges});
-  const int fd = gpio_.event_fd(id);
+  const int fd = gpio.event_fd(id);
   EXPECT_FALSE(readable(fd));
   pull(3, {true, false});
   EXPECT_TRUE(readable(fd));
   std::array<LineEvent, 1> event;
-  EXPECT_EQ(*gpio_.read_events(id, std::span<LineEvent>()), 0U);
-  EXPECT_EQ(*gpio_.read_events(id, event), 1U);
+  EXPECT_EQ(*gpio.read_events(id, std::span<LineEvent>()), 0U);
+  EXPECT_EQ(*gpio.read_events(id, event), 1U);
   EXPECT_TRUE(readable(fd));
-  EXPECT_EQ(*gpio_.read_events(id, event), 1U);
+  EXPECT_EQ(*gpio.read_events(id, event), 1U);
   EXPECT_FALSE(readable(fd));
-  EXPECT_EQ(*gpio_.read_events(id, event), 0U);
+  EXPECT_EQ(*gpio.read_events(id, event), 0U);
 }
 
 TEST_F(GpioSim, delivers_the_kernels_own_structure_over_its_descriptor) {
   const auto id = request({3}, {both_edges});
   pull(3, {true});
   LineEvent event{};
-  ASSERT_EQ(::read(gpio_.event_fd(id), &event, sizeof(event)), 48);
+  ASSERT_EQ(::read(gpio.event_fd(id), &event, sizeof(event)), 48);
   EXPECT_EQ(event.id, LineEvent::Id::rising_edge);
   EXPECT_EQ(event.offset, 3U);
   for (const std::uint32_t word : event.padding) {
@@ -481,11 +481,11 @@ TEST_P(GpioSimFifo, keeps_as_many_events_as_the_kernels) {
     pull(i % fifo.lines, {i / fifo.lines % 2 == 0});
   }
   auto read = std::make_unique<std::array<LineEvent, total>>();
-  ASSERT_EQ(*gpio_.read_events(id, *read), fifo.kept);
+  ASSERT_EQ(*gpio.read_events(id, *read), fifo.kept);
   for (std::size_t i = 0; i < fifo.kept; ++i) {
     EXPECT_EQ((*read)[i].sequence, total - fifo.kept + i + 1);
   }
-  EXPECT_FALSE(readable(gpio_.event_fd(id)));
+  EXPECT_FALSE(readable(gpio.event_fd(id)));
 }
 
 // Sixteen a line by default; a power of two, as the kernel's kfifo is; no more than 1024.
@@ -503,7 +503,7 @@ TEST_F(GpioSim, keeps_the_fifo_exact_while_it_is_read_in_small_pieces) {
       pull(4, {++written % 2 == 1});
     }
     expected = std::max(expected, written > 1024 ? written - 1023 : 1);
-    ASSERT_EQ(*gpio_.read_events(id, read), 5U);
+    ASSERT_EQ(*gpio.read_events(id, read), 5U);
     for (const LineEvent& event : read) {
       ASSERT_EQ(event.sequence, expected++);
     }
@@ -512,17 +512,17 @@ TEST_F(GpioSim, keeps_the_fifo_exact_while_it_is_read_in_small_pieces) {
 
 TEST_F(GpioSim, goes_on_dropping_the_oldest_when_the_pipe_is_smaller_than_the_fifo) {
   const auto id = request({4}, {both_edges}, 1024);
-  ASSERT_GT(::fcntl(gpio_.event_fd(id), F_SETPIPE_SZ, 4096), 0);
+  ASSERT_GT(::fcntl(gpio.event_fd(id), F_SETPIPE_SZ, 4096), 0);
   for (std::uint32_t i = 1; i <= 500; ++i) {
     pull(4, {i % 2 == 1});
   }
   std::array<LineEvent, 200> read;
-  const std::size_t count = *gpio_.read_events(id, read);
+  const std::size_t count = *gpio.read_events(id, read);
   ASSERT_GT(count, 0U);
   for (std::size_t i = 0; i < count; ++i) {
     EXPECT_EQ(read[i].sequence, 500 - count + i + 1);
   }
-  EXPECT_FALSE(readable(gpio_.event_fd(id)));
+  EXPECT_FALSE(readable(gpio.event_fd(id)));
 }
 
 TEST_F(GpioSim, refuses_a_fifo_of_one_event_as_the_kernel_does_but_only_with_edges) {
@@ -536,22 +536,22 @@ TEST_F(GpioSim, drives_outputs) {
   const auto id = request({12, 13}, {output_high, output_low});
   EXPECT_TRUE(level(12));
   EXPECT_FALSE(level(13));
-  ASSERT_TRUE(gpio_.set(id, 3, 2));
+  ASSERT_TRUE(gpio.set(id, 3, 2));
   EXPECT_FALSE(level(12));
   EXPECT_TRUE(level(13));
-  EXPECT_EQ(*gpio_.get(id, 3), 2U);
-  ASSERT_TRUE(gpio_.set(id, 1, 3));
-  EXPECT_EQ(*gpio_.get(id, 3), 3U);
+  EXPECT_EQ(*gpio.get(id, 3), 2U);
+  ASSERT_TRUE(gpio.set(id, 1, 3));
+  EXPECT_EQ(*gpio.get(id, 3), 3U);
 }
 
 TEST_F(GpioSim, inverts_active_low_outputs) {
   const auto id = request({12, 13}, {inverted(output_high), inverted(output_low)});
   EXPECT_FALSE(level(12));
   EXPECT_TRUE(level(13));
-  ASSERT_TRUE(gpio_.set(id, 3, 2));
+  ASSERT_TRUE(gpio.set(id, 3, 2));
   EXPECT_TRUE(level(12));
   EXPECT_FALSE(level(13));
-  EXPECT_EQ(*gpio_.get(id, 3), 2U);
+  EXPECT_EQ(*gpio.get(id, 3), 2U);
 }
 
 TEST_F(GpioSim, does_not_let_a_pull_win_over_an_output) {
@@ -563,32 +563,32 @@ TEST_F(GpioSim, does_not_let_a_pull_win_over_an_output) {
 
 TEST_F(GpioSim, changes_nothing_when_one_of_the_lines_is_not_an_output) {
   const auto id = request({10, 11, 12}, {output_low, input, output_low});
-  EXPECT_EQ(gpio_.set(id, 7, 7).error().number, EPERM);
-  EXPECT_EQ(gpio_.set(id, 2, 2).error().number, EPERM);
-  EXPECT_EQ(*gpio_.get(id, 7), 0U);
-  EXPECT_EQ(gpio_.set(id, 0, 0).error().number, EINVAL);
-  EXPECT_EQ(gpio_.set(id, 8, 8).error().number, EINVAL);
-  EXPECT_TRUE(gpio_.set(id, ~LineMask{2}, ~LineMask{0}));
-  EXPECT_EQ(*gpio_.get(id, 7), 5U);
+  EXPECT_EQ(gpio.set(id, 7, 7).error().number, EPERM);
+  EXPECT_EQ(gpio.set(id, 2, 2).error().number, EPERM);
+  EXPECT_EQ(*gpio.get(id, 7), 0U);
+  EXPECT_EQ(gpio.set(id, 0, 0).error().number, EINVAL);
+  EXPECT_EQ(gpio.set(id, 8, 8).error().number, EINVAL);
+  EXPECT_TRUE(gpio.set(id, ~LineMask{2}, ~LineMask{0}));
+  EXPECT_EQ(*gpio.get(id, 7), 5U);
 }
 
 TEST_F(GpioSim, lets_go_of_an_open_drain_that_is_driven_high) {
   const auto id = request({14}, {{.direction = Direction::output, .drive = Drive::open_drain}});
   pull(14, {true});
   EXPECT_FALSE(level(14));
-  ASSERT_TRUE(gpio_.set(id, 1, 1));
+  ASSERT_TRUE(gpio.set(id, 1, 1));
   EXPECT_TRUE(level(14));
-  EXPECT_EQ(*gpio_.get(id, 1), 1U);
+  EXPECT_EQ(*gpio.get(id, 1), 1U);
   pull(14, {false});
   EXPECT_FALSE(level(14));
-  EXPECT_EQ(*gpio_.get(id, 1), 0U);
+  EXPECT_EQ(*gpio.get(id, 1), 0U);
 }
 
 TEST_F(GpioSim, lets_go_of_an_open_source_that_is_driven_low) {
   const auto id = request(
       {15}, {{.direction = Direction::output, .drive = Drive::open_source, .output_active = true}});
   EXPECT_TRUE(level(15));
-  ASSERT_TRUE(gpio_.set(id, 1, 0));
+  ASSERT_TRUE(gpio.set(id, 1, 0));
   EXPECT_FALSE(level(15));
   pull(15, {true});
   EXPECT_TRUE(level(15));
@@ -607,7 +607,7 @@ TEST_F(GpioSim, does_not_take_a_flip_of_the_logical_level_for_an_edge) {
   const auto id = request({16}, {both_edges});
   pull(16, {true});
   ASSERT_TRUE(reconfigure(id, {inverted(both_edges)}));
-  EXPECT_EQ(*gpio_.get(id, 1), 0U);
+  EXPECT_EQ(*gpio.get(id, 1), 0U);
   EXPECT_EQ(events(id), "+16#1/1");
   pull(16, {false});
   EXPECT_EQ(events(id), "+16#2/2");
@@ -633,12 +633,12 @@ TEST_F(GpioSim, turns_an_input_into_an_output_and_back) {
   const auto id = request({16}, {both_edges});
   ASSERT_TRUE(reconfigure(id, {output_high}));
   EXPECT_TRUE(level(16));
-  EXPECT_TRUE(gpio_.set(id, 1, 0));
+  EXPECT_TRUE(gpio.set(id, 1, 0));
   pull(16, {true});
   EXPECT_FALSE(level(16));
   ASSERT_TRUE(reconfigure(id, {both_edges}));
   EXPECT_TRUE(level(16));
-  EXPECT_EQ(gpio_.set(id, 1, 0).error().number, EPERM);
+  EXPECT_EQ(gpio.set(id, 1, 0).error().number, EPERM);
   EXPECT_EQ(events(id), "");
   pull(16, {false});
   EXPECT_EQ(events(id), "-16#1/1");
@@ -647,7 +647,7 @@ TEST_F(GpioSim, turns_an_input_into_an_output_and_back) {
 TEST_F(GpioSim, leaves_lines_alone_whose_direction_shall_be_as_it_is) {
   const auto id = request({16, 17}, {both_edges, output_high});
   ASSERT_TRUE(reconfigure(id, {{.active_low = true}, {}}));
-  EXPECT_EQ(gpio_.info(line(16))->settings, both_edges);
+  EXPECT_EQ(gpio.info(line(16))->settings, both_edges);
   EXPECT_TRUE(level(17));
 }
 
@@ -663,15 +663,15 @@ TEST_F(GpioSim, reports_one_edge_once_a_bouncing_line_has_been_stable) {
     pass(period - microseconds(1));
   }
   EXPECT_TRUE(level(20));
-  EXPECT_EQ(*gpio_.get(id, 1), 0U);
-  EXPECT_FALSE(readable(gpio_.event_fd(id)));
+  EXPECT_EQ(*gpio.get(id, 1), 0U);
+  EXPECT_FALSE(readable(gpio.event_fd(id)));
   pass(microseconds(1));
-  EXPECT_EQ(*gpio_.get(id, 1), 1U);
+  EXPECT_EQ(*gpio.get(id, 1), 1U);
   std::array<LineEvent, 2> read;
-  ASSERT_EQ(*gpio_.read_events(id, read), 1U);
+  ASSERT_EQ(*gpio.read_events(id, read), 1U);
   EXPECT_EQ(read[0].id, LineEvent::Id::rising_edge);
   EXPECT_EQ(read[0].sequence, 1U);
-  EXPECT_EQ(read[0].timestamp(), clock_.now());
+  EXPECT_EQ(read[0].timestamp(), clock.now());
 }
 
 TEST_F(GpioSim, ignores_a_pulse_that_is_shorter_than_the_period) {
@@ -682,43 +682,43 @@ TEST_F(GpioSim, ignores_a_pulse_that_is_shorter_than_the_period) {
 }
 
 TEST_F(GpioSim, wakes_the_loop_when_a_debounce_is_over_and_never_else) {
-  hal::GpioSim gpio;
-  ASSERT_TRUE(gpio.open());
-  const auto armed = [&gpio] {
+  hal::GpioSim timed;
+  ASSERT_TRUE(timed.open());
+  const auto armed = [&timed] {
     itimerspec left{};
-    EXPECT_EQ(::timerfd_gettime(gpio.service_fd(), &left), 0);
+    EXPECT_EQ(::timerfd_gettime(timed.service_fd(), &left), 0);
     return left.it_value.tv_sec != 0 || left.it_value.tv_nsec != 0;
   };
   const auto address = line(20);
-  const auto id = gpio.request({&address, 1}, {&debounced, 1}, "test");
+  const auto id = timed.request({&address, 1}, {&debounced, 1}, "test");
   EXPECT_FALSE(armed());
-  ASSERT_TRUE(gpio.pull(address, true));
+  ASSERT_TRUE(timed.pull(address, true));
   const Instant pulled = SystemClock().now();
-  EXPECT_TRUE(readable(gpio.service_fd(), milliseconds(2000)));
+  EXPECT_TRUE(readable(timed.service_fd(), milliseconds(2000)));
   EXPECT_GE(SystemClock().now(), pulled + period - milliseconds(1));
-  gpio.service();
-  EXPECT_TRUE(readable(gpio.event_fd(*id)));
-  EXPECT_FALSE(readable(gpio.service_fd()));
+  timed.service();
+  EXPECT_TRUE(readable(timed.event_fd(*id)));
+  EXPECT_FALSE(readable(timed.service_fd()));
   EXPECT_FALSE(armed());
   const LineSettings long_period = with_debounce(both_edges, std::chrono::seconds(3600));
-  ASSERT_TRUE(gpio.reconfigure(*id, {&long_period, 1}));
-  ASSERT_TRUE(gpio.pull(address, false));
+  ASSERT_TRUE(timed.reconfigure(*id, {&long_period, 1}));
+  ASSERT_TRUE(timed.pull(address, false));
   EXPECT_TRUE(armed());
-  gpio.release(*id);
+  timed.release(*id);
   EXPECT_FALSE(armed());
 }
 
 TEST_F(GpioSim, tells_the_same_events_however_late_it_is_served) {
   const auto id = request({20, 21}, {debounced, debounced});
-  const Instant start = clock_.now();
+  const Instant start = clock.now();
   pull(20, {true});
   pull(21, {true});
-  clock_.advance(10 * period);
+  clock.advance(10 * period);
   pull(20, {false});
-  clock_.advance(10 * period);
-  gpio_.service();
+  clock.advance(10 * period);
+  gpio.service();
   std::array<LineEvent, 4> read;
-  ASSERT_EQ(*gpio_.read_events(id, read), 3U);
+  ASSERT_EQ(*gpio.read_events(id, read), 3U);
   EXPECT_EQ(read[0].timestamp(), start + period);
   EXPECT_EQ(read[1].timestamp(), start + period);
   EXPECT_EQ(read[1].offset, 21U);
@@ -746,19 +746,19 @@ TEST_F(GpioSim, debounces_the_level_of_lines_that_report_one_edge_or_none) {
   for (const bool up : {true, false, true}) {
     pull(20, {up});
     pull(21, {up});
-    EXPECT_EQ(*gpio_.get(id, 3), up ? 0U : 3U);
-    clock_.advance(period);
-    EXPECT_EQ(*gpio_.get(id, 3), up ? 3U : 0U);
+    EXPECT_EQ(*gpio.get(id, 3), up ? 0U : 3U);
+    clock.advance(period);
+    EXPECT_EQ(*gpio.get(id, 3), up ? 3U : 0U);
   }
   EXPECT_EQ(events(id), "+20#1/1 +20#2/2");
 }
 
 TEST_F(GpioSim, inverts_what_a_debounced_active_low_line_reports) {
   const auto id = request({20}, {inverted(debounced)});
-  EXPECT_EQ(*gpio_.get(id, 1), 1U);
+  EXPECT_EQ(*gpio.get(id, 1), 1U);
   pull(20, {true});
   pass(period);
-  EXPECT_EQ(*gpio_.get(id, 1), 0U);
+  EXPECT_EQ(*gpio.get(id, 1), 0U);
   EXPECT_EQ(events(id), "-20#1/1");
 }
 
@@ -766,7 +766,7 @@ TEST_F(GpioSim, takes_the_level_as_stable_where_debouncing_begins) {
   const auto id = request({20}, {both_edges});
   pull(20, {true});
   ASSERT_TRUE(reconfigure(id, {debounced}));
-  EXPECT_EQ(*gpio_.get(id, 1), 1U);
+  EXPECT_EQ(*gpio.get(id, 1), 1U);
   EXPECT_EQ(events(id), "+20#1/1");
 }
 
@@ -774,10 +774,10 @@ TEST_F(GpioSim, goes_on_with_a_pending_debounce_if_the_line_stays_debounced) {
   const auto id = request({20}, {debounced});
   pull(20, {true});
   ASSERT_TRUE(reconfigure(id, {inverted(with_debounce(both_edges, 10 * period))}));
-  EXPECT_EQ(*gpio_.get(id, 1), 1U);
+  EXPECT_EQ(*gpio.get(id, 1), 1U);
   EXPECT_EQ(events(id), "");
-  clock_.advance(period);
-  EXPECT_EQ(*gpio_.get(id, 1), 0U);
+  clock.advance(period);
+  EXPECT_EQ(*gpio.get(id, 1), 0U);
   EXPECT_EQ(events(id), "-20#1/1");
 }
 
@@ -796,7 +796,7 @@ TEST_F(GpioSim, forgets_a_pending_debounce_with_the_debouncing) {
     ASSERT_TRUE(reconfigure(id, {settings}));
     pass(2 * period);
     EXPECT_EQ(events(id), "");
-    gpio_.release(id);
+    gpio.release(id);
   }
 }
 
@@ -806,31 +806,31 @@ TEST_F(GpioSim, leaves_only_direction_and_pull_when_released) {
   const auto id =
       request({24, 25},
               {output_high, with_debounce(with_bias(inverted(both_edges), Bias::pull_up), period)});
-  gpio_.release(id);
-  EXPECT_FALSE(gpio_.info(line(24))->used);
-  EXPECT_TRUE(gpio_.info(line(24))->consumer.empty());
-  EXPECT_EQ(gpio_.info(line(24))->settings, output_low);
-  EXPECT_EQ(gpio_.info(line(25))->settings, input);
+  gpio.release(id);
+  EXPECT_FALSE(gpio.info(line(24))->used);
+  EXPECT_TRUE(gpio.info(line(24))->consumer.empty());
+  EXPECT_EQ(gpio.info(line(24))->settings, output_low);
+  EXPECT_EQ(gpio.info(line(25))->settings, input);
   EXPECT_FALSE(level(24));
   EXPECT_TRUE(level(25));
 }
 
 TEST_F(GpioSim, requests_a_line_as_it_was_left) {
-  gpio_.release(request({24, 25}, {output_high, input}));
+  gpio.release(request({24, 25}, {output_high, input}));
   pull(24, {true});
   const auto id = request({24, 25}, {{}, {.active_low = true}});
-  EXPECT_EQ(gpio_.info(line(24))->settings.direction, Direction::output);
+  EXPECT_EQ(gpio.info(line(24))->settings.direction, Direction::output);
   EXPECT_TRUE(level(24));
-  EXPECT_EQ(*gpio_.get(id, 3), 3U);
-  EXPECT_TRUE(gpio_.set(id, 1, 0));
+  EXPECT_EQ(*gpio.get(id, 3), 3U);
+  EXPECT_TRUE(gpio.set(id, 1, 0));
   EXPECT_FALSE(level(24));
-  EXPECT_EQ(gpio_.set(id, 2, 0).error().number, EPERM);
+  EXPECT_EQ(gpio.set(id, 2, 0).error().number, EPERM);
 }
 
 TEST_F(GpioSim, starts_each_request_with_an_empty_fifo_and_the_first_sequence_number) {
   auto id = request({25}, {both_edges});
   pull(25, {true, false, true});
-  gpio_.release(id);
+  gpio.release(id);
   id = request({25}, {both_edges});
   EXPECT_EQ(events(id), "");
   pull(25, {false});

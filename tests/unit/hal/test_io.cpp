@@ -45,7 +45,7 @@ std::string_view text(const std::array<char, N>& memory, std::size_t count) {
   return {memory.data(), count};
 }
 
-TEST(Io, ReadsWhatWasWritten) {
+TEST(Io, reads_what_was_written) {
   const auto [reader, writer] = make_pipe(O_NONBLOCK);
   const Transfer written = write(writer.get(), bytes("hello"));
   EXPECT_EQ(written.status, done);
@@ -57,7 +57,7 @@ TEST(Io, ReadsWhatWasWritten) {
   EXPECT_EQ(text(into, got.count), "hello");
 }
 
-TEST(Io, NothingToReadIsNoError) {
+TEST(Io, nothing_to_read_is_no_error) {
   const auto [reader, writer] = make_pipe(O_NONBLOCK);
   std::array<std::byte, 8> into{};
   const Transfer got = read(reader.get(), into);
@@ -66,7 +66,7 @@ TEST(Io, NothingToReadIsNoError) {
   EXPECT_EQ(got.count, 0U);
 }
 
-TEST(Io, EndOfFileIsClosedWithoutError) {
+TEST(Io, end_of_file_is_closed_without_error) {
   auto [reader, writer] = make_pipe(O_NONBLOCK);
   writer.reset();
   std::array<std::byte, 8> into{};
@@ -75,7 +75,7 @@ TEST(Io, EndOfFileIsClosedWithoutError) {
   EXPECT_EQ(got.error, 0);
 }
 
-TEST(Io, ABadDescriptorFailsWithItsErrno) {
+TEST(Io, a_bad_descriptor_fails_with_its_errno) {
   std::array<std::byte, 8> memory{};
   for (const Transfer& got : {read(-1, memory), read(-1, memory, memory), write(-1, memory),
                               send(-1, memory), send(-1, memory, memory)}) {
@@ -85,7 +85,7 @@ TEST(Io, ABadDescriptorFailsWithItsErrno) {
   }
 }
 
-TEST(Io, FillsTheFirstPieceFirst) {
+TEST(Io, fills_the_first_piece_first) {
   const auto [a, b] = make_socket_pair();
   ASSERT_TRUE(send(a.get(), bytes("abcdef")).done());
   std::array<char, 4> first{};
@@ -97,7 +97,7 @@ TEST(Io, FillsTheFirstPieceFirst) {
   EXPECT_EQ(text(second, 2), "ef");
 }
 
-TEST(Io, SendsTwoPiecesInOrder) {
+TEST(Io, sends_two_pieces_in_order) {
   const auto [a, b] = make_socket_pair();
   EXPECT_EQ(send(a.get(), bytes("one "), bytes("two")).count, 7U);
   EXPECT_EQ(send(a.get(), bytes(" three"), {}).count, 6U);
@@ -106,7 +106,7 @@ TEST(Io, SendsTwoPiecesInOrder) {
   EXPECT_EQ(text(into, got.count), "one two three");
 }
 
-TEST(Io, AFullSocketTakesAPartAndThenNothing) {
+TEST(Io, a_full_socket_takes_a_part_and_then_nothing) {
   const auto [a, b] = make_socket_pair();
   static const std::array<std::byte, 4 << 20> much{};
   const Transfer part = send(a.get(), much);
@@ -121,7 +121,7 @@ TEST(Io, AFullSocketTakesAPartAndThenNothing) {
 }
 
 // SIGPIPE would end the test program.
-TEST(Io, APeerThatIsGoneIsAnOutcomeAndNoSignal) {
+TEST(Io, a_peer_that_is_gone_is_an_outcome_and_no_signal) {
   auto [a, b] = make_socket_pair();
   b.reset();
   const Transfer one = send(a.get(), bytes("x"));
@@ -132,7 +132,7 @@ TEST(Io, APeerThatIsGoneIsAnOutcomeAndNoSignal) {
   EXPECT_EQ(two.error, EPIPE);
 }
 
-TEST(Io, AResetIsClosedWithItsErrno) {
+TEST(Io, a_reset_is_closed_with_its_errno) {
   auto [a, b] = make_socket_pair();
   ASSERT_TRUE(send(a.get(), bytes("never read")).done());
   b.reset();  // with unread input: a Unix socket's way of resetting
@@ -142,7 +142,7 @@ TEST(Io, AResetIsClosedWithItsErrno) {
   EXPECT_EQ(got.error, ECONNRESET);
 }
 
-TEST(Io, ASignalDoesNotEndARead) {
+TEST(Io, a_signal_does_not_end_a_read) {
   struct sigaction action{};
   struct sigaction before{};
   action.sa_handler = [](int) {};  // and no SA_RESTART

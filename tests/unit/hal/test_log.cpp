@@ -22,16 +22,16 @@ namespace {
 /// Puts a pipe in place of standard error.
 class Log : public testing::Test {
  public:
-  Log() : before_(::dup(STDERR_FILENO)) {
+  Log() : before(::dup(STDERR_FILENO)) {
     std::array<int, 2> fds{-1, -1};
     EXPECT_EQ(::pipe2(fds.data(), O_CLOEXEC), 0);
-    reader_ = Fd(fds[0]);
-    ::fcntl(reader_.get(), F_SETFL, O_NONBLOCK);
+    reader = Fd(fds[0]);
+    ::fcntl(reader.get(), F_SETFL, O_NONBLOCK);
     ::dup2(fds[1], STDERR_FILENO);
     ::close(fds[1]);
   }
   ~Log() override {
-    ::dup2(before_.get(), STDERR_FILENO);
+    ::dup2(before.get(), STDERR_FILENO);
     ::unsetenv("JOURNAL_STREAM");
     start_log();
     set_log_level(LogLevel::info);
@@ -42,17 +42,17 @@ class Log : public testing::Test {
     std::string text;
     std::array<char, 4096> part{};
     for (Transfer got;
-         (got = read(reader_.get(), std::as_writable_bytes(std::span(part)))).done();) {
+         (got = read(reader.get(), std::as_writable_bytes(std::span(part)))).done();) {
       text.append(part.data(), got.count);
     }
     return text;
   }
 
-  Fd before_;
-  Fd reader_;
+  Fd before;
+  Fd reader;
 };
 
-TEST_F(Log, ALineHasItsLevelAndItsParts) {
+TEST_F(Log, a_line_has_its_level_and_its_parts) {
   log(LogLevel::error, "uart ", 3, ": ", describe({.number = EIO, .what = "cannot read"}));
   EXPECT_EQ(written(), "error: uart 3: cannot read: Input/output error\n");
   log(LogLevel::warning, 'w');
@@ -60,7 +60,7 @@ TEST_F(Log, ALineHasItsLevelAndItsParts) {
   EXPECT_EQ(written(), "warning: w\ninfo: 00beef\n");
 }
 
-TEST_F(Log, TheLevelDecidesWhatIsShown) {
+TEST_F(Log, the_level_decides_what_is_shown) {
   log(LogLevel::debug, "hidden");
   EXPECT_EQ(written(), "");
   set_log_level(LogLevel::debug);
@@ -73,7 +73,7 @@ TEST_F(Log, TheLevelDecidesWhatIsShown) {
   EXPECT_EQ(written(), "error: shown\n");
 }
 
-TEST_F(Log, TheJournalGetsItsOwnMarks) {
+TEST_F(Log, the_journal_gets_its_own_marks) {
   struct stat status{};
   ASSERT_EQ(::fstat(STDERR_FILENO, &status), 0);
   const std::string journal = std::to_string(status.st_dev) + ":" + std::to_string(status.st_ino);
@@ -86,7 +86,7 @@ TEST_F(Log, TheJournalGetsItsOwnMarks) {
   EXPECT_EQ(written(), "<3>x\n<4>x\n<6>x\n<7>x\n");
 }
 
-TEST_F(Log, AnotherStreamThanTheJournalGetsWords) {
+TEST_F(Log, another_stream_than_the_journal_gets_words) {
   for (const char* journal : {"1:2", "", "nonsense", "1:2:3"}) {
     ::setenv("JOURNAL_STREAM", journal, 1);
     start_log();
@@ -95,19 +95,19 @@ TEST_F(Log, AnotherStreamThanTheJournalGetsWords) {
   }
 }
 
-TEST_F(Log, ControlCharactersCannotForgeALine) {
+TEST_F(Log, control_characters_cannot_forge_a_line) {
   log(LogLevel::info, "a\nerror: forged\r\x1b[31m\x7f", '\0', "z \xc3\xa9");
   EXPECT_EQ(written(), "info: a?error: forged??[31m??z \xc3\xa9\n");
 }
 
-TEST_F(Log, ALineThatIsTooLongShowsThatItWasCut) {
+TEST_F(Log, a_line_that_is_too_long_shows_that_it_was_cut) {
   log(LogLevel::info, std::string(max_log_line, 'x'));
   EXPECT_EQ(written(), "info: " + std::string(max_log_line, 'x') + "\n");
   log(LogLevel::info, std::string(max_log_line + 1, 'x'));
   EXPECT_EQ(written(), "info: " + std::string(max_log_line, 'x') + "...\n");
 }
 
-TEST_F(Log, AFullPipeLosesLinesAndTheNextOneTellsHowMany) {
+TEST_F(Log, a_full_pipe_loses_lines_and_the_next_one_tells_how_many) {
   const auto lost_before = log_lines_lost();
   int lines = 0;
   while (log_lines_lost() == lost_before) {  // must never wait
@@ -118,9 +118,9 @@ TEST_F(Log, AFullPipeLosesLinesAndTheNextOneTellsHowMany) {
   }
   EXPECT_EQ(log_lines_lost() - lost_before, 10U);
 
-  const std::string before = written();
+  const std::string first_lines = written();
   const std::string last = "info: line " + std::to_string(lines - 2) + "\n";
-  EXPECT_TRUE(before.ends_with(last)) << before.substr(before.size() - 100);
+  EXPECT_TRUE(first_lines.ends_with(last)) << first_lines.substr(first_lines.size() - 100);
 
   log(LogLevel::info, "through");
   EXPECT_EQ(written(), "warning: 10 log lines were lost\ninfo: through\n");
@@ -128,7 +128,7 @@ TEST_F(Log, AFullPipeLosesLinesAndTheNextOneTellsHowMany) {
   EXPECT_EQ(written(), "info: again\n");
 }
 
-TEST_F(Log, AClosedStandardErrorLosesLines) {
+TEST_F(Log, a_closed_standard_error_loses_lines) {
   const auto lost_before = log_lines_lost();
   const Fd saved(::dup(STDERR_FILENO));
   ASSERT_TRUE(saved);
@@ -140,7 +140,7 @@ TEST_F(Log, AClosedStandardErrorLosesLines) {
   EXPECT_EQ(written(), "warning: 1 log lines were lost\ninfo: x\n");
 }
 
-TEST_F(Log, LinesOfSeveralThreadsStayWhole) {
+TEST_F(Log, lines_of_several_threads_stay_whole) {
   std::array<std::thread, 4> threads;
   for (int i = 0; i < 4; ++i) {
     threads[static_cast<std::size_t>(i)] = std::thread([i] {

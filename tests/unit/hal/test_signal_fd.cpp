@@ -21,12 +21,12 @@ bool readable(int fd) {
 /// Gives the signal mask back, having thrown away what is pending.
 class SignalFdTest : public testing::Test {
  public:
-  SignalFdTest() { ::pthread_sigmask(SIG_SETMASK, nullptr, &before_); }
+  SignalFdTest() { ::pthread_sigmask(SIG_SETMASK, nullptr, &before); }
   ~SignalFdTest() override {
     for (const int signal : signals) {
       (void)std::signal(signal, SIG_IGN);
     }
-    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+    ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
     for (const int signal : signals) {
       (void)std::signal(signal, SIG_DFL);
     }
@@ -34,10 +34,10 @@ class SignalFdTest : public testing::Test {
 
  protected:
   static constexpr std::array signals{SIGUSR1, SIGUSR2, SIGTERM};
-  sigset_t before_{};
+  sigset_t before{};
 };
 
-TEST_F(SignalFdTest, ASignalWaitsInTheDescriptorInsteadOfKilling) {
+TEST_F(SignalFdTest, a_signal_waits_in_the_descriptor_instead_of_killing) {
   auto fd = SignalFd::open(signals);
   ASSERT_TRUE(fd);
   EXPECT_FALSE(readable(fd->fd()));
@@ -51,7 +51,7 @@ TEST_F(SignalFdTest, ASignalWaitsInTheDescriptorInsteadOfKilling) {
   EXPECT_FALSE(fd->read());
 }
 
-TEST_F(SignalFdTest, TellsTheSenderAndItsValue) {
+TEST_F(SignalFdTest, tells_the_sender_and_its_value) {
   auto fd = SignalFd::open(signals);
   ASSERT_TRUE(fd);
   const pid_t parent = ::getpid();
@@ -71,7 +71,7 @@ TEST_F(SignalFdTest, TellsTheSenderAndItsValue) {
   EXPECT_EQ(got->value, -42);
 }
 
-TEST_F(SignalFdTest, SeveralSignalsAreReadOneByOne) {
+TEST_F(SignalFdTest, several_signals_are_read_one_by_one) {
   auto fd = SignalFd::open(signals);
   ASSERT_TRUE(fd);
   ::kill(::getpid(), SIGUSR1);
@@ -81,7 +81,7 @@ TEST_F(SignalFdTest, SeveralSignalsAreReadOneByOne) {
   EXPECT_FALSE(fd->read());
 }
 
-TEST_F(SignalFdTest, SignalsStayBlockedAfterClosing) {
+TEST_F(SignalFdTest, signals_stay_blocked_after_closing) {
   auto fd = SignalFd::open(signals);
   ASSERT_TRUE(fd);
   fd->close();
@@ -92,7 +92,7 @@ TEST_F(SignalFdTest, SignalsStayBlockedAfterClosing) {
   EXPECT_EQ(::sigismember(&pending, SIGTERM), 1);
 }
 
-TEST_F(SignalFdTest, NoSuchSignalFailsAndBlocksNothing) {
+TEST_F(SignalFdTest, no_such_signal_fails_and_blocks_nothing) {
   const std::array wrong{SIGUSR1, 1000};
   const auto fd = SignalFd::open(wrong);
   ASSERT_FALSE(fd);

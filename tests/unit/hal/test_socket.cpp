@@ -76,7 +76,7 @@ std::string receive_all(int fd) {
 
 // --- SocketAddress ---
 
-TEST(SocketAddress, ParsesWhatItShows) {
+TEST(SocketAddress, parses_what_it_shows) {
   struct Case {
     const char* text;
     const char* shown;
@@ -112,7 +112,7 @@ TEST(SocketAddress, ParsesWhatItShows) {
   }
 }
 
-TEST(SocketAddress, RefusesGarbage) {
+TEST(SocketAddress, refuses_garbage) {
   for (const char* text :
        {"",
         " ",
@@ -174,7 +174,7 @@ TEST(SocketAddress, RefusesGarbage) {
   }
 }
 
-TEST(SocketAddress, ANulEndsNothing) {
+TEST(SocketAddress, a_nul_ends_nothing) {
   using namespace std::string_view_literals;
   for (const std::string_view text :
        {"127.0.0.1\0:1"sv, "127.0.0.1:1\0"sv, "[::1\0]:1"sv, "unix:/a\0b"sv, "unix:\0abstract"sv}) {
@@ -182,13 +182,13 @@ TEST(SocketAddress, ANulEndsNothing) {
   }
 }
 
-TEST(SocketAddress, AUnixPathHasItsLimit) {
+TEST(SocketAddress, a_unix_path_has_its_limit) {
   const std::string longest = "unix:/" + std::string(SocketAddress::max_path - 1, 'x');
   EXPECT_EQ(address(longest).text().view(), longest);
   EXPECT_EQ(error_of(SocketAddress::parse(longest + "x")), ENAMETOOLONG);
 }
 
-TEST(SocketAddress, SurvivesTheKernelsForm) {
+TEST(SocketAddress, survives_the_kernels_form) {
   for (const char* text : {"1.2.3.4:5", "[2001:db8::1]:5", "[fe80::1%7]:5", "unix:/a/b"}) {
     sockaddr_storage native{};
     const std::size_t size = address(text).to_native(native);
@@ -248,7 +248,7 @@ void expect_conversation(int listener, const SocketAddress& to, Accepted* accept
   }
 }
 
-TEST(Socket, TalksOverIpv4) {
+TEST(Socket, talks_over_ipv4) {
   const auto listener = listen(address("0"), 4);
   ASSERT_TRUE(listener) << describe(listener.error()).c_str();
   EXPECT_NE(::fcntl(listener->get(), F_GETFL) & O_NONBLOCK, 0);
@@ -262,7 +262,7 @@ TEST(Socket, TalksOverIpv4) {
   EXPECT_NE(accepted.peer.port(), local->port());
 }
 
-TEST(Socket, TalksOverIpv6) {
+TEST(Socket, talks_over_ipv6) {
   if (!has_ipv6()) {
     GTEST_SKIP() << "no IPv6 here";
   }
@@ -273,7 +273,7 @@ TEST(Socket, TalksOverIpv6) {
   EXPECT_TRUE(accepted.peer.text().view().starts_with("[::1]:"));
 }
 
-TEST(Socket, AStarServesBothFamilies) {
+TEST(Socket, a_star_serves_both_families) {
   const auto listener = listen(address("*:0"), 4);
   ASSERT_TRUE(listener);
   const auto local = local_address(listener->get());
@@ -288,7 +288,7 @@ TEST(Socket, AStarServesBothFamilies) {
   }
 }
 
-TEST(Socket, AllOfIpv6IsNotIpv4) {
+TEST(Socket, all_of_ipv6_is_not_ipv4) {
   if (!has_ipv6()) {
     GTEST_SKIP() << "no IPv6 here";
   }
@@ -299,7 +299,7 @@ TEST(Socket, AllOfIpv6IsNotIpv4) {
   EXPECT_EQ(option(listener->get(), IPPROTO_IPV6, IPV6_V6ONLY), 1);
 }
 
-TEST(Socket, NobodyWaitingIsNoError) {
+TEST(Socket, nobody_waiting_is_no_error) {
   const auto listener = listen(address("0"), 4);
   ASSERT_TRUE(listener);
   const auto accepted = accept(listener->get());
@@ -307,7 +307,7 @@ TEST(Socket, NobodyWaitingIsNoError) {
   EXPECT_FALSE(*accepted);
 }
 
-TEST(Socket, AcceptingFromWhatDoesNotListenIsAnError) {
+TEST(Socket, accepting_from_what_does_not_listen_is_an_error) {
   EXPECT_EQ(error_of(accept(-1)), EBADF);
   const Fd file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   EXPECT_EQ(error_of(accept(file.get())), ENOTSOCK);
@@ -317,7 +317,7 @@ TEST(Socket, AcceptingFromWhatDoesNotListenIsAnError) {
   EXPECT_EQ(error_of(accept(client->get())), EINVAL);
 }
 
-TEST(Socket, APortInUseIsRefusedUntilItIsFree) {
+TEST(Socket, a_port_in_use_is_refused_until_it_is_free) {
   auto first = listen(address("0"), 4);
   ASSERT_TRUE(first);
   const SocketAddress taken = *local_address(first->get());
@@ -335,12 +335,12 @@ TEST(Socket, APortInUseIsRefusedUntilItIsFree) {
   EXPECT_TRUE(listen(taken, 4));
 }
 
-TEST(Socket, OnlyOwnAddressesCanBeListenedOn) {
+TEST(Socket, only_own_addresses_can_be_listened_on) {
   EXPECT_EQ(error_of(listen(address("192.0.2.1:0"), 4)), EADDRNOTAVAIL);
   EXPECT_EQ(error_of(listen(SocketAddress(), 4)), EINVAL);
 }
 
-TEST(Socket, ConnectingToNobodyIsRefused) {
+TEST(Socket, connecting_to_nobody_is_refused) {
   auto listener = listen(address("0"), 1);
   ASSERT_TRUE(listener);
   const SocketAddress nobody = *local_address(listener->get());
@@ -356,7 +356,7 @@ TEST(Socket, ConnectingToNobodyIsRefused) {
   EXPECT_EQ(error_of(connect(address("*:7000"))), EINVAL);
 }
 
-TEST(Socket, AConnectionThatIsNotDecidedIsInProgress) {
+TEST(Socket, a_connection_that_is_not_decided_is_in_progress) {
   const auto listener = listen(address("0"), 1);  // more clients than it holds have to wait
   ASSERT_TRUE(listener);
   std::vector<Fd> clients;
@@ -373,7 +373,7 @@ TEST(Socket, AConnectionThatIsNotDecidedIsInProgress) {
   EXPECT_TRUE(in_progress);
 }
 
-TEST(Socket, AClientThatGivesUpBeforeItIsAcceptedHarmsNobody) {
+TEST(Socket, a_client_that_gives_up_before_it_is_accepted_harms_nobody) {
   const auto listener = listen(address("0"), 4);
   ASSERT_TRUE(listener);
   const SocketAddress local = *local_address(listener->get());
@@ -390,7 +390,7 @@ TEST(Socket, AClientThatGivesUpBeforeItIsAcceptedHarmsNobody) {
 
 // --- Unix sockets ---
 
-TEST(UnixSocket, TalksAndRemovesItsFile) {
+TEST(UnixSocket, talks_and_removes_its_file) {
   const TemporaryDirectory directory;
   const SocketAddress path = address("unix:" + directory.file("socket"));
   const mode_t before = ::umask(0177);
@@ -413,7 +413,7 @@ TEST(UnixSocket, TalksAndRemovesItsFile) {
   remove_socket_file(address("7000"));
 }
 
-TEST(UnixSocket, TheFileOfADeadServerIsReplaced) {
+TEST(UnixSocket, the_file_of_a_dead_server_is_replaced) {
   const TemporaryDirectory directory;
   const SocketAddress path = address("unix:" + directory.file("socket"));
   {
@@ -426,7 +426,7 @@ TEST(UnixSocket, TheFileOfADeadServerIsReplaced) {
   expect_conversation(listener->get(), path);
 }
 
-TEST(UnixSocket, ALiveServerIsLeftAlone) {
+TEST(UnixSocket, a_live_server_is_left_alone) {
   const TemporaryDirectory directory;
   const SocketAddress path = address("unix:" + directory.file("socket"));
   const auto listener = listen(path, 1);
@@ -441,7 +441,7 @@ TEST(UnixSocket, ALiveServerIsLeftAlone) {
   expect_conversation(listener->get(), path);
 }
 
-TEST(UnixSocket, AFullServerIsToBeTriedAgain) {
+TEST(UnixSocket, a_full_server_is_to_be_tried_again) {
   const TemporaryDirectory directory;
   const SocketAddress path = address("unix:" + directory.file("socket"));
   const auto listener = listen(path, 1);
@@ -458,7 +458,7 @@ TEST(UnixSocket, AFullServerIsToBeTriedAgain) {
   EXPECT_EQ(error, EAGAIN);
 }
 
-TEST(UnixSocket, AnotherKindOfFileIsLeftAlone) {
+TEST(UnixSocket, another_kind_of_file_is_left_alone) {
   const TemporaryDirectory directory;
   const SocketAddress path = address("unix:" + directory.file("socket"));
   {
@@ -473,7 +473,7 @@ TEST(UnixSocket, AnotherKindOfFileIsLeftAlone) {
 
 // --- Connections ---
 
-TEST(Socket, KeepAliveIsWhatTheKernelWasTold) {
+TEST(Socket, keep_alive_is_what_the_kernel_was_told) {
   const auto listener = listen(address("0"), 4);
   const auto client = connect(*local_address(listener->get()));
   ASSERT_TRUE(client);
@@ -491,7 +491,7 @@ TEST(Socket, KeepAliveIsWhatTheKernelWasTold) {
   EXPECT_NE(option(fd, IPPROTO_TCP, TCP_NODELAY), 0);
 }
 
-TEST(Socket, KeepAliveOutOfRangeIsRefused) {
+TEST(Socket, keep_alive_out_of_range_is_refused) {
   const auto listener = listen(address("0"), 4);
   const auto client = connect(*local_address(listener->get()));
   ASSERT_TRUE(client);
@@ -507,7 +507,7 @@ TEST(Socket, KeepAliveOutOfRangeIsRefused) {
   EXPECT_EQ(option(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
 }
 
-TEST(Socket, ARefusalArrivesEvenIfTheClientHasTalked) {
+TEST(Socket, a_refusal_arrives_even_if_the_client_has_talked) {
   const auto listener = listen(address("0"), 4);
   const auto client = connect(*local_address(listener->get()));
   ASSERT_TRUE(client);
@@ -523,7 +523,7 @@ TEST(Socket, ARefusalArrivesEvenIfTheClientHasTalked) {
   EXPECT_EQ(option(client->get(), SOL_SOCKET, SO_ERROR), 0) << "reset afterwards";
 }
 
-TEST(SpareFd, RefusesNobodyWhenNobodyWaits) {
+TEST(SpareFd, refuses_nobody_when_nobody_waits) {
   const auto listener = listen(address("0"), 4);
   auto spare = SpareFd::open();
   ASSERT_TRUE(spare);
@@ -559,7 +559,7 @@ void run_out_of_descriptors() {
   EXPECT_LT(::dup(listener->get()), 0);  // the spare is taken again
 }
 
-TEST(SpareFd, ServesAListenerThatIsOutOfDescriptors) {
+TEST(SpareFd, serves_a_listener_that_is_out_of_descriptors) {
   const pid_t child = ::fork();
   if (child == 0) {
     run_out_of_descriptors();

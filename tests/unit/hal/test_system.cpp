@@ -12,19 +12,19 @@
 namespace millrace::hal {
 namespace {
 
-TEST(System, KnowsItsProcess) {
+TEST(System, knows_its_process) {
   EXPECT_EQ(process_id(), static_cast<std::uint64_t>(::getpid()));
   EXPECT_EQ(is_root(), ::geteuid() == 0);
 }
 
-TEST(System, ReadsTheEnvironment) {
+TEST(System, reads_the_environment) {
   ::setenv("MILLRACE_TEST", "value", 1);
   EXPECT_STREQ(environment_variable("MILLRACE_TEST"), "value");
   ::unsetenv("MILLRACE_TEST");
   EXPECT_EQ(environment_variable("MILLRACE_TEST"), nullptr);
 }
 
-TEST(System, SetsTheTimerSlack) {
+TEST(System, sets_the_timer_slack) {
   const int before = ::prctl(PR_GET_TIMERSLACK);
   ASSERT_TRUE(set_timer_slack(std::chrono::microseconds(7)));
   EXPECT_EQ(::prctl(PR_GET_TIMERSLACK), 7000);
@@ -37,7 +37,7 @@ TEST(System, SetsTheTimerSlack) {
   ASSERT_TRUE(set_timer_slack(Duration(before)));
 }
 
-TEST(System, TheModelIsTextOrMissing) {
+TEST(System, the_model_is_text_or_missing) {
   const auto model = device_tree_model();
   EXPECT_EQ(model.has_value(), ::access("/proc/device-tree/model", R_OK) == 0);
   if (model) {
@@ -46,7 +46,7 @@ TEST(System, TheModelIsTextOrMissing) {
   }
 }
 
-TEST(System, IgnoresSigpipe) {
+TEST(System, ignores_sigpipe) {
   const auto before = std::signal(SIGPIPE, SIG_DFL);
   ignore_sigpipe();
   EXPECT_EQ(std::raise(SIGPIPE), 0);  // would end the test program

@@ -60,60 +60,60 @@ class UartTest : public testing::Test {
   void SetUp() override {
     auto simulated = Uart::open_simulated({});
     ASSERT_TRUE(simulated) << describe(simulated.error()).c_str();
-    simulated_ = std::move(*simulated);
+    simulated = std::move(*simulated);
     open_device();
   }
 
   void open_device(const UartSettings& settings = {}) {
     auto device = Uart::open(path(), settings);
     ASSERT_TRUE(device) << describe(device.error()).c_str();
-    device_ = std::move(*device);
+    device = std::move(*device);
   }
 
   /// Of the simulated port, with a NUL.
   [[nodiscard]] const char* path() {
-    path_ = FixedString<127>(simulated_.path());
-    return path_.c_str();
+    path = FixedString<127>(simulated.path());
+    return path.c_str();
   }
 
-  FixedString<127> path_;
-  Uart simulated_;
-  Uart device_;
+  FixedString<127> path;
+  Uart simulated;
+  Uart device;
 };
 
-TEST_F(UartTest, CarriesBytesBothWays) {
-  EXPECT_TRUE(simulated_.simulated());
-  EXPECT_FALSE(device_.simulated());
-  EXPECT_EQ(device_.path(), simulated_.path());
-  ASSERT_TRUE(simulated_.write(bytes("to the device")).done());
-  EXPECT_EQ(receive(device_, 13).view(), "to the device");
-  ASSERT_TRUE(device_.write(bytes("and back")).done());
-  EXPECT_EQ(receive(simulated_, 8).view(), "and back");
+TEST_F(UartTest, carries_bytes_both_ways) {
+  EXPECT_TRUE(simulated.simulated());
+  EXPECT_FALSE(device.simulated());
+  EXPECT_EQ(device.path(), simulated.path());
+  ASSERT_TRUE(simulated.write(bytes("to the device")).done());
+  EXPECT_EQ(receive(device, 13).view(), "to the device");
+  ASSERT_TRUE(device.write(bytes("and back")).done());
+  EXPECT_EQ(receive(simulated, 8).view(), "and back");
 }
 
-TEST_F(UartTest, NothingToReadIsNotTheEnd) {
+TEST_F(UartTest, nothing_to_read_is_not_the_end) {
   std::array<std::byte, 8> into{};
-  EXPECT_EQ(device_.read(into).status, would_block);
-  EXPECT_EQ(simulated_.read(into).status, would_block);
-  EXPECT_EQ(device_.read(into, into).status, would_block);
+  EXPECT_EQ(device.read(into).status, would_block);
+  EXPECT_EQ(simulated.read(into).status, would_block);
+  EXPECT_EQ(device.read(into, into).status, would_block);
 }
 
-TEST_F(UartTest, ChangesNoByteAndEchoesNone) {
+TEST_F(UartTest, changes_no_byte_and_echoes_none) {
   std::array<char, 256> all{};
   for (std::size_t i = 0; i < all.size(); ++i) {
     all[i] = static_cast<char>(i);
   }
   const std::string_view text(all.data(), all.size());
-  ASSERT_EQ(simulated_.write(bytes(text)).count, text.size());
-  EXPECT_EQ(receive(device_, text.size()).view(), text);
-  ASSERT_EQ(device_.write(bytes(text)).count, text.size());
-  EXPECT_EQ(receive(simulated_, text.size()).view(), text);
-  EXPECT_FALSE(ready(simulated_.fd(), POLLIN, 20));
-  EXPECT_FALSE(ready(device_.fd(), POLLIN, 20));
+  ASSERT_EQ(simulated.write(bytes(text)).count, text.size());
+  EXPECT_EQ(receive(device, text.size()).view(), text);
+  ASSERT_EQ(device.write(bytes(text)).count, text.size());
+  EXPECT_EQ(receive(simulated, text.size()).view(), text);
+  EXPECT_FALSE(ready(simulated.fd(), POLLIN, 20));
+  EXPECT_FALSE(ready(device.fd(), POLLIN, 20));
 }
 
-TEST_F(UartTest, AnUntouchedSimulatedPortIsRaw) {
-  device_.close();
+TEST_F(UartTest, an_untouched_simulated_port_is_raw) {
+  device.close();
   const auto fresh = Uart::open_simulated({});
   ASSERT_TRUE(fresh);
   const termios2 mode = mode_of(*fresh);
@@ -161,136 +161,136 @@ void move_a_mebibyte(Uart& from, Uart& to) {
   EXPECT_FALSE(ready(to.fd(), POLLIN, 20));
 }
 
-TEST_F(UartTest, AMebibyteArrivesUnchangedFromTheSimulatedPort) {
-  move_a_mebibyte(simulated_, device_);
+TEST_F(UartTest, a_mebibyte_arrives_unchanged_from_the_simulated_port) {
+  move_a_mebibyte(simulated, device);
 }
 
-TEST_F(UartTest, AMebibyteArrivesUnchangedAtTheSimulatedPort) {
-  move_a_mebibyte(device_, simulated_);
+TEST_F(UartTest, a_mebibyte_arrives_unchanged_at_the_simulated_port) {
+  move_a_mebibyte(device, simulated);
 }
 
-TEST_F(UartTest, AFullPortWouldBlockUntilItIsRead) {
+TEST_F(UartTest, a_full_port_would_block_until_it_is_read) {
   static const std::array<std::byte, 4096> much{};
-  Transfer out = simulated_.write(much);
+  Transfer out = simulated.write(much);
   std::size_t written = 0;
-  for (; out.done() && written < (1U << 24); out = simulated_.write(much)) {
+  for (; out.done() && written < (1U << 24); out = simulated.write(much)) {
     written += out.count;
   }
   EXPECT_EQ(out.status, would_block);
-  EXPECT_FALSE(ready(simulated_.fd(), POLLOUT, 0));
+  EXPECT_FALSE(ready(simulated.fd(), POLLOUT, 0));
 
   static std::array<std::byte, 1 << 16> into;
-  for (std::size_t got = 0; got < written && ready(device_.fd(), POLLIN);) {
-    got += device_.read(into).count;
+  for (std::size_t got = 0; got < written && ready(device.fd(), POLLIN);) {
+    got += device.read(into).count;
   }
-  EXPECT_TRUE(ready(simulated_.fd(), POLLOUT));
-  EXPECT_TRUE(simulated_.write(bytes("x")).done());
+  EXPECT_TRUE(ready(simulated.fd(), POLLOUT));
+  EXPECT_TRUE(simulated.write(bytes("x")).done());
 }
 
-TEST_F(UartTest, TakesAnyBaudRate) {
+TEST_F(UartTest, takes_any_baud_rate) {
   for (const std::uint32_t baud :
        {50U, 9'600U, 31'250U, 115'200U, 250'000U, 3'000'000U, 12'345'678U}) {
-    ASSERT_TRUE(simulated_.configure({.baud = baud}));
-    EXPECT_EQ(mode_of(simulated_).c_ospeed, baud);
-    EXPECT_EQ(mode_of(simulated_).c_ispeed, baud);
-    EXPECT_EQ(simulated_.settings().baud, baud);
+    ASSERT_TRUE(simulated.configure({.baud = baud}));
+    EXPECT_EQ(mode_of(simulated).c_ospeed, baud);
+    EXPECT_EQ(mode_of(simulated).c_ispeed, baud);
+    EXPECT_EQ(simulated.settings().baud, baud);
     open_device({.baud = baud + 1000});
-    EXPECT_EQ(mode_of(simulated_).c_ospeed, baud + 1000);
+    EXPECT_EQ(mode_of(simulated).c_ospeed, baud + 1000);
   }
 }
 
 // stty(1) shows the speed of these only.
-TEST_F(UartTest, UsualBaudRatesHaveTheirOldName) {
-  ASSERT_TRUE(simulated_.configure({.baud = 115'200}));
-  EXPECT_EQ(mode_of(simulated_).c_cflag & CBAUD, tcflag_t{B115200});
-  ASSERT_TRUE(simulated_.configure({.baud = 250'000}));
-  EXPECT_EQ(mode_of(simulated_).c_cflag & CBAUD, tcflag_t{BOTHER});
+TEST_F(UartTest, usual_baud_rates_have_their_old_name) {
+  ASSERT_TRUE(simulated.configure({.baud = 115'200}));
+  EXPECT_EQ(mode_of(simulated).c_cflag & CBAUD, tcflag_t{B115200});
+  ASSERT_TRUE(simulated.configure({.baud = 250'000}));
+  EXPECT_EQ(mode_of(simulated).c_cflag & CBAUD, tcflag_t{BOTHER});
 }
 
-TEST_F(UartTest, SetsStopBitsAndFlowControl) {
+TEST_F(UartTest, sets_stop_bits_and_flow_control) {
   open_device({.stop_bits = 2, .flow_control = FlowControl::rtscts});
-  EXPECT_NE(mode_of(simulated_).c_cflag & CSTOPB, 0U);
-  EXPECT_NE(mode_of(simulated_).c_cflag & CRTSCTS, 0U);
+  EXPECT_NE(mode_of(simulated).c_cflag & CSTOPB, 0U);
+  EXPECT_NE(mode_of(simulated).c_cflag & CRTSCTS, 0U);
   open_device({.flow_control = FlowControl::xonxoff});
-  EXPECT_EQ(mode_of(simulated_).c_cflag & (CSTOPB | CRTSCTS), 0U);
-  EXPECT_EQ(mode_of(simulated_).c_iflag, tcflag_t{IXON | IXOFF});
-  EXPECT_EQ(mode_of(simulated_).c_cc[VSTART], 0x11);
-  EXPECT_EQ(mode_of(simulated_).c_cc[VSTOP], 0x13);
+  EXPECT_EQ(mode_of(simulated).c_cflag & (CSTOPB | CRTSCTS), 0U);
+  EXPECT_EQ(mode_of(simulated).c_iflag, tcflag_t{IXON | IXOFF});
+  EXPECT_EQ(mode_of(simulated).c_cc[VSTART], 0x11);
+  EXPECT_EQ(mode_of(simulated).c_cc[VSTOP], 0x13);
 }
 
 // All of its bytes have 8 bits and no parity, whatever it is told.
-TEST_F(UartTest, APtyToleratesWhatItCannotDo) {
+TEST_F(UartTest, a_pty_tolerates_what_it_cannot_do) {
   const UartSettings settings{
       .data_bits = 7, .parity = Parity::even, .rs485 = true, .low_latency = true};
-  EXPECT_TRUE(simulated_.configure(settings));
-  EXPECT_EQ(simulated_.settings(), settings);
+  EXPECT_TRUE(simulated.configure(settings));
+  EXPECT_EQ(simulated.settings(), settings);
   for (const auto parity : {Parity::none, Parity::odd, Parity::even, Parity::mark, Parity::space}) {
     for (std::uint8_t bits = 5; bits <= 8; ++bits) {
-      EXPECT_TRUE(device_.configure({.data_bits = bits, .parity = parity}));
+      EXPECT_TRUE(device.configure({.data_bits = bits, .parity = parity}));
     }
   }
 }
 
-TEST_F(UartTest, ADeviceWithoutRs485SaysSoAndKeepsItsSettings) {
+TEST_F(UartTest, a_device_without_rs485_says_so_and_keeps_its_settings) {
   for (const UartSettings& settings : {UartSettings{.baud = 9600, .rs485 = true},
                                        UartSettings{.baud = 9600, .low_latency = true}}) {
-    const auto configured = device_.configure(settings);
+    const auto configured = device.configure(settings);
     ASSERT_FALSE(configured);
     EXPECT_NE(configured.error().number, 0);
-    EXPECT_EQ(device_.settings(), UartSettings{});
-    EXPECT_EQ(mode_of(simulated_).c_ospeed, 115'200U);
+    EXPECT_EQ(device.settings(), UartSettings{});
+    EXPECT_EQ(mode_of(simulated).c_ospeed, 115'200U);
   }
 }
 
-TEST_F(UartTest, SettingsOutOfRangeChangeNothing) {
+TEST_F(UartTest, settings_out_of_range_change_nothing) {
   for (const UartSettings& wrong :
        {UartSettings{.baud = 0}, UartSettings{.data_bits = 4}, UartSettings{.data_bits = 9},
         UartSettings{.stop_bits = 0}, UartSettings{.stop_bits = 3},
         UartSettings{.flow_control = FlowControl::rtscts, .rs485 = true}}) {
-    const auto configured = simulated_.configure(wrong);
+    const auto configured = simulated.configure(wrong);
     ASSERT_FALSE(configured);
     EXPECT_EQ(configured.error().number, EINVAL);
-    EXPECT_EQ(simulated_.settings(), UartSettings{});
+    EXPECT_EQ(simulated.settings(), UartSettings{});
   }
-  EXPECT_EQ(mode_of(simulated_).c_ospeed, 115'200U);
+  EXPECT_EQ(mode_of(simulated).c_ospeed, 115'200U);
 }
 
-TEST_F(UartTest, ASimulatedPortOutlivesItsUsers) {
-  device_.close();
-  EXPECT_FALSE(device_.is_open());
-  EXPECT_FALSE(ready(simulated_.fd(), POLLHUP, 0));
+TEST_F(UartTest, a_simulated_port_outlives_its_users) {
+  device.close();
+  EXPECT_FALSE(device.is_open());
+  EXPECT_FALSE(ready(simulated.fd(), POLLHUP, 0));
   for (int i = 0; i < 50; ++i) {
     open_device();
-    ASSERT_TRUE(device_.write(bytes("ping")).done());
-    device_.close();
-    ASSERT_EQ(receive(simulated_, 4).view(), "ping");
-    ASSERT_FALSE(ready(simulated_.fd(), POLLHUP, 0));
+    ASSERT_TRUE(device.write(bytes("ping")).done());
+    device.close();
+    ASSERT_EQ(receive(simulated, 4).view(), "ping");
+    ASSERT_FALSE(ready(simulated.fd(), POLLHUP, 0));
     std::array<std::byte, 8> into{};
-    ASSERT_EQ(simulated_.read(into).status, would_block);
+    ASSERT_EQ(simulated.read(into).status, would_block);
   }
 }
 
-TEST_F(UartTest, AnUnpluggedPortIsSeenByReadersAndWriters) {
-  simulated_.close();
-  EXPECT_TRUE(ready(device_.fd(), POLLHUP));
+TEST_F(UartTest, an_unplugged_port_is_seen_by_readers_and_writers) {
+  simulated.close();
+  EXPECT_TRUE(ready(device.fd(), POLLHUP));
   std::array<std::byte, 8> into{};
-  const Transfer got = device_.read(into);
+  const Transfer got = device.read(into);
   EXPECT_TRUE(got.status == closed || got.status == failed);
-  const Transfer out = device_.write(into);
+  const Transfer out = device.write(into);
   EXPECT_TRUE(out.status == closed || out.status == failed);
-  EXPECT_FALSE(device_.configure({}));
+  EXPECT_FALSE(device.configure({}));
 }
 
-TEST_F(UartTest, OnlyOneProgramGetsThePort) {
-  ASSERT_EQ(::ioctl(device_.fd(), TIOCEXCL), 0);
+TEST_F(UartTest, only_one_program_gets_the_port) {
+  ASSERT_EQ(::ioctl(device.fd(), TIOCEXCL), 0);
   const auto second = Uart::open(path(), {});
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().number, EBUSY);
-  ASSERT_EQ(::ioctl(device_.fd(), TIOCNXCL), 0);
+  ASSERT_EQ(::ioctl(device.fd(), TIOCNXCL), 0);
   EXPECT_TRUE(Uart::open(path(), {}));
 }
 
-TEST(Uart, WhatIsNoSerialPortIsRefused) {
+TEST(Uart, what_is_no_serial_port_is_refused) {
   const auto missing = Uart::open("/dev/serial/by-id/no-such-adapter", {});
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().number, ENOENT);
@@ -305,32 +305,32 @@ TEST(Uart, WhatIsNoSerialPortIsRefused) {
   EXPECT_EQ(lengthy.error().number, ENAMETOOLONG);
 }
 
-TEST_F(UartTest, WhatAPtyHasNotFailsAndHarmsNothing) {
-  for (Uart* uart : {&simulated_, &device_}) {
+TEST_F(UartTest, what_a_pty_has_not_fails_and_harms_nothing) {
+  for (Uart* uart : {&simulated, &device}) {
     for (const int error :
          {error_of(uart->counters()), error_of(uart->modem_lines()), error_of(uart->set_dtr(true)),
           error_of(uart->set_rts(false)), error_of(uart->set_break(true))}) {
       EXPECT_TRUE(error == ENOTTY || error == ENOTSUP) << error;
     }
   }
-  ASSERT_TRUE(device_.write(bytes("alive")).done());
-  EXPECT_EQ(receive(simulated_, 5).view(), "alive");
+  ASSERT_TRUE(device.write(bytes("alive")).done());
+  EXPECT_EQ(receive(simulated, 5).view(), "alive");
 }
 
-TEST_F(UartTest, FlushThrowsAwayWhatWasReceived) {
-  ASSERT_TRUE(simulated_.write(bytes("old")).done());
-  ASSERT_TRUE(ready(device_.fd(), POLLIN));
-  EXPECT_TRUE(device_.flush(false, false));
-  ASSERT_TRUE(ready(device_.fd(), POLLIN));
-  EXPECT_TRUE(device_.flush(true, false));
+TEST_F(UartTest, flush_throws_away_what_was_received) {
+  ASSERT_TRUE(simulated.write(bytes("old")).done());
+  ASSERT_TRUE(ready(device.fd(), POLLIN));
+  EXPECT_TRUE(device.flush(false, false));
+  ASSERT_TRUE(ready(device.fd(), POLLIN));
+  EXPECT_TRUE(device.flush(true, false));
   std::array<std::byte, 8> into{};
-  EXPECT_EQ(device_.read(into).status, would_block);
-  EXPECT_TRUE(device_.flush(true, true));
-  ASSERT_TRUE(simulated_.write(bytes("new")).done());
-  EXPECT_EQ(receive(device_, 3).view(), "new");
+  EXPECT_EQ(device.read(into).status, would_block);
+  EXPECT_TRUE(device.flush(true, true));
+  ASSERT_TRUE(simulated.write(bytes("new")).done());
+  EXPECT_EQ(receive(device, 3).view(), "new");
 }
 
-TEST_F(UartTest, TheGroupMayUseASimulatedPort) {
+TEST_F(UartTest, the_group_may_use_a_simulated_port) {
   struct stat status{};
   ASSERT_EQ(::stat(path(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777U, 0660U);

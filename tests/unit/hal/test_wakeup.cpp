@@ -17,7 +17,7 @@ bool readable(int fd, int timeout_ms = 0) {
   return ::poll(&watched, 1, timeout_ms) == 1;
 }
 
-TEST(Wakeup, IsNotReadableUntilNotified) {
+TEST(Wakeup, is_not_readable_until_notified) {
   const auto wakeup = Wakeup::open();
   ASSERT_TRUE(wakeup);
   EXPECT_FALSE(readable(wakeup->fd()));
@@ -25,7 +25,7 @@ TEST(Wakeup, IsNotReadableUntilNotified) {
   EXPECT_TRUE(readable(wakeup->fd()));
 }
 
-TEST(Wakeup, ManyNotificationsAreClearedAtOnce) {
+TEST(Wakeup, many_notifications_are_cleared_at_once) {
   const auto wakeup = Wakeup::open();
   ASSERT_TRUE(wakeup);
   for (int i = 0; i < 1000; ++i) {
@@ -36,7 +36,7 @@ TEST(Wakeup, ManyNotificationsAreClearedAtOnce) {
   wakeup->clear();  // must not wait
 }
 
-TEST(Wakeup, WakesFromAnotherThread) {
+TEST(Wakeup, wakes_from_another_thread) {
   const auto wakeup = Wakeup::open();
   ASSERT_TRUE(wakeup);
   std::thread other([&] { wakeup->notify(); });
@@ -46,7 +46,7 @@ TEST(Wakeup, WakesFromAnotherThread) {
 
 const Wakeup* notified_by_signal = nullptr;
 
-TEST(Wakeup, WakesFromASignalHandler) {
+TEST(Wakeup, wakes_from_a_signal_handler) {
   const auto wakeup = Wakeup::open();
   ASSERT_TRUE(wakeup);
   notified_by_signal = &*wakeup;
@@ -56,7 +56,7 @@ TEST(Wakeup, WakesFromASignalHandler) {
   (void)std::signal(SIGUSR1, before);
 }
 
-TEST(Wakeup, LeavesErrnoAlone) {
+TEST(Wakeup, leaves_errno_alone) {
   const Wakeup closed;
   EXPECT_EQ(closed.fd(), -1);
   errno = ERANGE;
