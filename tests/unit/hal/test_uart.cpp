@@ -58,25 +58,25 @@ termios2 mode_of(const Uart& uart) {
 class UartTest : public testing::Test {
  protected:
   void SetUp() override {
-    auto simulated = Uart::open_simulated({});
-    ASSERT_TRUE(simulated) << describe(simulated.error()).c_str();
-    simulated = std::move(*simulated);
+    auto opened = Uart::open_simulated({});
+    ASSERT_TRUE(opened) << describe(opened.error()).c_str();
+    simulated = std::move(*opened);
     open_device();
   }
 
   void open_device(const UartSettings& settings = {}) {
-    auto device = Uart::open(path(), settings);
-    ASSERT_TRUE(device) << describe(device.error()).c_str();
-    device = std::move(*device);
+    auto opened = Uart::open(path(), settings);
+    ASSERT_TRUE(opened) << describe(opened.error()).c_str();
+    device = std::move(*opened);
   }
 
   /// Of the simulated port, with a NUL.
   [[nodiscard]] const char* path() {
-    path = FixedString<127>(simulated.path());
-    return path.c_str();
+    path_text = FixedString<127>(simulated.path());
+    return path_text.c_str();
   }
 
-  FixedString<127> path;
+  FixedString<127> path_text;
   Uart simulated;
   Uart device;
 };
