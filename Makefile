@@ -175,6 +175,10 @@ $(gateway) $(examples) $(helpers) $(test_programs):
 
 # --- Running and testing ---
 
+apps := gateway $(example_sources:firmware/examples/%.cpp=%)
+ifeq ($(filter $(APP),$(apps)),)
+  $(error APP is one of: $(apps))
+endif
 run: $(board_out)/$(if $(filter gateway,$(APP)),,examples/)$(APP)
 	@exec $< $(ARGS)
 

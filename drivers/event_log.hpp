@@ -28,7 +28,7 @@ class EventLog {
     /// Events that it wanted and lost since the last take_lost().
     [[nodiscard]] std::uint32_t take_lost() { return std::exchange(lost_, 0); }
     [[nodiscard]] std::uint32_t lost() const { return lost_; }
-    /// All that it has ever lost.
+    /// All that it has lost since attach().
     [[nodiscard]] std::uint64_t lost_in_total() const { return lost_in_total_; }
 
    private:
@@ -48,7 +48,10 @@ class EventLog {
     reader.next_ = end_;
     reader.attached_ = true;
   }
-  void detach(Reader& reader) const { reader.attached_ = false; }
+  void detach(Reader& reader) const {
+    reader.attached_ = false;
+    reader.filter = {};
+  }
 
   /// Costs a comparison, and a look at each reader only when one may be N events behind.
   void append(const Event& event) {
@@ -73,6 +76,8 @@ class EventLog {
   void skip(Reader& reader) const { ++reader.next_; }
 
   [[nodiscard]] std::uint64_t appended() const { return end_; }
+  /// Events that readers have ever wanted and lost, all together.
+  [[nodiscard]] std::uint64_t lost_in_total() const { return lost_in_total_; }
 
  private:
   /// The event at `oldest` is about to be overwritten: those who have not seen it lose it.
@@ -86,6 +91,7 @@ class EventLog {
         if (reader.filter(events_[oldest % N])) {
           ++reader.lost_;
           ++reader.lost_in_total_;
+          ++lost_in_total_;
         }
         reader.next_ = oldest + 1;
       }
@@ -98,6 +104,7 @@ class EventLog {
   std::span<Reader> readers_;
   std::array<Event, N> events_{};
   std::uint64_t end_ = 0;
+  std::uint64_t lost_in_total_ = 0;
   std::uint64_t slowest_ = 0;  ///< nobody is further behind
 };
 

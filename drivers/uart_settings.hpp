@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "hal/fixed_string.hpp"
-#include "hal/uart.hpp"
+#include "hal/uart_settings.hpp"
 
 namespace millrace {
 

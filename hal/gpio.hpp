@@ -32,9 +32,9 @@ struct LineSettings {
   friend bool operator==(const LineSettings&, const LineSettings&) = default;
 };
 
-/// Where a line is: which of the backend's chips, and its offset there. A chip that comes back is
-/// another one. Found by name with
-/// Gpio::find(); meaningless to any other Gpio object, and never shown to people.
+/// Where a line is: which of the backend's chips, and its offset there. A chip that was unplugged
+/// and comes back is another chip, so that an address never comes to mean another line. Found by
+/// name with Gpio::find(); meaningless to any other Gpio object, and never shown to people.
 struct LineAddress {
   std::uint16_t chip = 0;
   std::uint16_t offset = 0;

@@ -5,12 +5,14 @@
 
 #include <array>
 #include <cstdlib>
+#include <fcntl.h>
 #include <poll.h>
 #include <span>
 #include <string_view>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "hal/fd.hpp"
 #include "hal/io.hpp"
 
 namespace millrace::hal {
@@ -39,6 +41,13 @@ bool takes_more(int fd) {
 }  // namespace
 
 void start_log() {
+  // A program that was started without 0, 1 or 2 must not get something of its own in their place,
+  // and then write its log there.
+  int spare = ::open("/dev/null", O_RDWR);
+  while (spare >= 0 && spare <= STDERR_FILENO) {
+    spare = ::open("/dev/null", O_RDWR);
+  }
+  const Fd above(spare);
   FixedString<48> standard_error;
   struct stat status{};
   if (::fstat(STDERR_FILENO, &status) == 0) {

@@ -20,10 +20,11 @@ inline std::atomic<LogLevel> log_level{LogLevel::info};
 void write_log_line(LogLevel level, const FixedString<max_log_line>& text);
 }  // namespace detail
 
-/// Looks what standard error is. Where it is the systemd journal (JOURNAL_STREAM names it,
-/// systemd.exec(5)), lines begin with the journal's own mark of their level, "<3>" to "<7>"
-/// (sd-daemon(3)), otherwise, and until this is called, with the level's name: "warning: ".
-/// Call it once at start, before other threads are started: it reads the environment.
+/// Opens /dev/null where standard input, output or error is closed. Looks what standard error is.
+/// Where it is the systemd journal (JOURNAL_STREAM names it, systemd.exec(5)), lines begin with the
+/// journal's own mark of their level, "<3>" to "<7>" (sd-daemon(3)), otherwise, and until this is
+/// called, with the level's name: "warning: ". Call it once at start, before other threads are
+/// started: it reads the environment.
 void start_log();
 
 /// Shows lines of this level and the more serious ones; at first info. Any thread.

@@ -3,9 +3,13 @@
 
 #include "hal/print.hpp"
 
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
 #include <cstddef>
 #include <span>
-#include <unistd.h>
 
 #include "hal/io.hpp"
 
@@ -13,9 +17,16 @@ namespace millrace::hal {
 
 void write_output(std::string_view text) {
   auto rest = std::as_bytes(std::span(text));
+  constexpr int patience = 1000;  // ms
   while (!rest.empty()) {
-    const auto transfer = write(STDOUT_FILENO, rest);
-    if (!transfer.done() && transfer.status != Transfer::Status::would_block) {
+    pollfd output{.fd = STDOUT_FILENO, .events = POLLOUT, .revents = 0};
+    if (::poll(&output, 1, patience) != 1) {
+      return;
+    }
+    // A pipe that is ready takes this much at once, however it is opened.
+    const auto transfer =
+        write(STDOUT_FILENO, rest.first(std::min<std::size_t>(rest.size(), PIPE_BUF)));
+    if (!transfer.done()) {
       return;
     }
     rest = rest.subspan(transfer.count);

@@ -9,8 +9,8 @@
 
 namespace millrace::hal {
 
-/// Writes `text` to standard output, all of it: waits if need be, so not for a loop that runs.
-/// What can't be written (a closed pipe) is dropped.
+/// Writes `text` to standard output: waits if need be, so not for a loop that runs. What can't be
+/// written (a closed pipe, or one that nobody reads for a second) is dropped.
 void write_output(std::string_view text);
 
 /// Writes one line to standard output, made of `parts` as FixedString::append() takes them, 4 KiB

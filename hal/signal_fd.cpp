@@ -15,8 +15,13 @@ Result<SignalFd> SignalFd::open(std::span<const int> signals) {
   sigset_t set;
   sigemptyset(&set);
   for (const int signal : signals) {
-    if (sigaddset(&set, signal) != 0) {
+    struct sigaction action{};
+    if (::sigaction(signal, nullptr, &action) != 0) {
       return fail_errno("cannot catch signals");
+    }
+    // A blocked signal waits in the descriptor even if it is ignored.
+    if (action.sa_handler != SIG_IGN) {
+      sigaddset(&set, signal);
     }
   }
   SignalFd result;

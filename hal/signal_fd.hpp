@@ -30,7 +30,8 @@ class SignalFd {
 
   SignalFd() = default;
 
-  /// Blocks `signals` and opens a descriptor for them.
+  /// Blocks `signals` and opens a descriptor for them; those that are ignored, as nohup(1) has it,
+  /// stay ignored.
   [[nodiscard]] static Result<SignalFd> open(std::span<const int> signals);
 
   /// To be watched for readable.

@@ -5,8 +5,8 @@
 
 #include "firmware/examples/board_gpio.hpp"
 #include "firmware/reactor/static_reactor.hpp"
+#include "hal/log.hpp"
 #include "hal/or_exit.hpp"
-#include "hal/print.hpp"
 
 using namespace millrace;
 
@@ -20,7 +20,7 @@ struct Blink {
   void on_timer(const Message& /*message*/) {
     on = !on;
     or_exit(gpio.set(led, 1, on ? 1 : 0), "GPIO17");
-    hal::print("GPIO17 is ", on ? "on" : "off");
+    hal::log(hal::LogLevel::info, "GPIO17 is ", on ? "on" : "off");
   }
 };
 

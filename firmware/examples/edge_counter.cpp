@@ -5,8 +5,8 @@
 
 #include "firmware/examples/board_gpio.hpp"
 #include "firmware/reactor/static_reactor.hpp"
+#include "hal/log.hpp"
 #include "hal/or_exit.hpp"
-#include "hal/print.hpp"
 
 using namespace millrace;
 
@@ -23,7 +23,9 @@ struct EdgeCounter {
   void on_edges(const Message& /*message*/) {
     edges += or_exit(gpio.read_events(button, events), "GPIO27");
   }
-  void on_second(const Message& /*message*/) { hal::print("GPIO27: ", edges, " edges"); }
+  void on_second(const Message& /*message*/) {
+    hal::log(hal::LogLevel::info, "GPIO27: ", edges, " edges");
+  }
   void on_finger(const Message& /*message*/) { (void)gpio.pull(line, up = !up); }
 };
 

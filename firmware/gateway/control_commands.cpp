@@ -12,6 +12,7 @@
 #include "firmware/gateway/version.hpp"
 #include "hal/error_text.hpp"
 #include "hal/heap_trap.hpp"
+#include "hal/log.hpp"
 
 namespace millrace {
 namespace {
@@ -262,10 +263,13 @@ bool ControlCommands::make_line(std::size_t n, Row& row) {
              " active=", active_names[settings.active_low ? 1 : 0],
              " debounce=", settings.debounce.count(), "us",
              " edges=", name_of(edge_names, settings.edges));
+  const auto watchers =
+      std::ranges::count_if(session_.server().readers(), [n](const GatewayLog::Reader& reader) {
+        return reader.filter.rising[n] || reader.filter.falling[n];
+      });
   const auto level = gpio.level(which);
   row.append(" level=", level ? (*level ? "1" : "0") : "?");
-  row.append(" consumer=", quoted(info->consumer),
-             " watchers=", std::max(line.rising_watchers, line.falling_watchers));
+  row.append(" consumer=", quoted(info->consumer), " watchers=", watchers);
   return true;
 }
 
@@ -507,7 +511,7 @@ bool ControlCommands::make_uart(std::size_t n, Row& row) {
   row.append("uart ", port.config.name, ' ', state, " path=", path.empty() ? "-" : path,
              " settings=", to_text(port.config.settings), " clients=", port.attached,
              " received=", port.received, " sent=", port.sent, " discarded=", port.discarded,
-             " reopened=", port.reopened);
+             " dropped=", port.dropped, " reopened=", port.reopened);
   if (port.uart.is_open()) {
     if (const auto counters = port.uart.counters()) {
       row.append(" framing-errors=", counters->framing_errors,
@@ -581,41 +585,42 @@ bool ControlCommands::make_status(std::size_t n, Row& row) {
   switch (n) {
     case 0:
       row.append("gateway version=", version, " board=", server.board().name,
-                 " uptime=", microseconds(server.reactor().now() - server.started()), "us");
+                 " uptime=", microseconds(server.reactor().now() - server.started()), "us",
+                 " log-lines-lost=", hal::log_lines_lost());
       return true;
     case 1:
       row.append("loop poller=", server.reactor().poller().name(), " turns=", loop.turns,
                  " sleeps=", loop.sleeps, " timers-expired=", loop.timers_expired,
                  " periods-missed=", loop.periods_missed, " stale-events=", loop.stale_events,
-                 " mailbox-refused=", loop.mailbox_refused);
+                 " mailbox-refused=", loop.mailbox_refused,
+                 " overruns=", server.reactor().ledger().total());
       return true;
     case after_queues:
       row.append("connections open=", server.statistics().open, " most=", server.statistics().most,
                  " served=", server.statistics().served, " refused=", server.statistics().refused,
                  " displaced=", server.statistics().displaced);
       return true;
-    case after_queues + 1: {
-      std::uint64_t lost = 0;
-      for (const auto& reader : server.readers()) {
-        lost += reader.lost_in_total();
-      }
-      row.append("events logged=", server.log().appended(), " lost-by-clients=", lost,
+    case after_queues + 1:
+      row.append("events logged=", server.log().appended(),
+                 " lost-by-clients=", server.log().lost_in_total(),
                  " watched=", session_.events().filter.lines().count());
       return true;
-    }
     case after_queues + 2:
-      row.append("heap calls-since-start=", hal::heap_trap::calls());
+      row.append("heap calls-since-start=", hal::heap_trap::calls(),
+                 " by-libgpiod=", hal::heap_trap::exempt_calls());
       return true;
     case after_queues + 3: {
+      std::uint32_t missing = 0;
       std::uint32_t claimed = 0;
       std::uint32_t watched = 0;
       for (std::size_t i = 0; i < gpio.size(); ++i) {
         const auto& line = gpio.line(LineIndex(static_cast<std::uint16_t>(i)));
+        missing += line.present ? 0U : 1U;
         claimed += line.claimed() ? 1U : 0U;
         watched += line.watched() ? 1U : 0U;
       }
-      row.append("gpio lines=", gpio.size(), " missing=", gpio.statistics().missing,
-                 " claimed=", claimed, " watched=", watched, " edges=", gpio.statistics().edges,
+      row.append("gpio lines=", gpio.size(), " missing=", missing, " claimed=", claimed,
+                 " watched=", watched, " edges=", gpio.statistics().edges,
                  " lost-by-kernel=", gpio.statistics().lost);
       return true;
     }

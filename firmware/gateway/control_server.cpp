@@ -15,9 +15,8 @@ namespace {
 using hal::LogLevel;
 
 constexpr std::string_view no_session =
-    "error: all connections are in use, this gateway, try later or raise connections in the "
-    "board's "
-    "capacities\n";
+    "error: all connections are in use, this gateway, "
+    "try later or raise connections in the board's capacities\n";
 constexpr std::string_view no_descriptor =
     "error: out of file descriptors, this gateway, try later or raise its limit of open files\n";
 
@@ -120,6 +119,7 @@ void ControlServer::admit(hal::Accepted accepted) {
   if (const auto opened = free->open(*this, std::move(accepted.fd), reader); !opened) {
     ++statistics_.refused;
     hal::log(LogLevel::warning, "a client could not be served: ", describe(opened.error()));
+    hal::refuse(std::move(accepted.fd), no_descriptor);
     return;
   }
   ++statistics_.served;

@@ -54,7 +54,7 @@ FixedString<ControlSession::longest_row> to_text(const Event& event, std::string
 
 }  // namespace
 
-Result<void> ControlSession::open(ControlServer& server, hal::Fd connection,
+Result<void> ControlSession::open(ControlServer& server, hal::Fd&& connection,
                                   GatewayLog::Reader& reader) {
   // As update_interest() has it, so that nothing changes as long as the client reads.
   const auto watch = server.reactor().watch(connection.get(), Events::readable | Events::error,
@@ -292,11 +292,11 @@ Result<void> ControlSession::attach(UartIndex uart, bool escapes) {
 
 bool ControlSession::feed_uart() {
   if (std::exchange(attachment_->gone, false)) {
-    put("\nevent uart gone: waiting for it to come back");
+    put_uart_event("gone");
     return true;
   }
   if (std::exchange(attachment_->back, false)) {
-    put("\nevent uart back");
+    put_uart_event("back");
     return true;
   }
   if (input_.empty()) {
@@ -323,6 +323,15 @@ bool ControlSession::feed_uart() {
   return true;
 }
 
+void ControlSession::put_uart_event(std::string_view what) {
+  if (!attachment_->escapes) {
+    return;  // raw: every byte is the port's
+  }
+  FixedString<longest_row> text;
+  text.append("\nevent ", what, ' ', server_->uarts().port(attachment_->uart).config.name);
+  put(text);
+}
+
 void ControlSession::detach() {
   server_->uarts().detach(attachment_->uart);
   FixedString<longest_row> text;
@@ -347,6 +356,7 @@ void ControlSession::on_uart_data(UartIndex uart, std::span<const std::byte> dat
   }
   attachment_->received += written;
   attachment_->dropped += data.size() - written;
+  server_->uarts().count_dropped(uart, data.size() - written);
   flush();
   if (is_open()) {
     // What waited for room in the send ring goes on, now that nothing else may make it writable.
@@ -356,7 +366,7 @@ void ControlSession::on_uart_data(UartIndex uart, std::span<const std::byte> dat
 
 void ControlSession::on_uart_presence(UartIndex uart, bool present) {
   if (attachment_ && attachment_->uart == uart) {
-    attachment_->gone = !present;
+    attachment_->gone = attachment_->gone || !present;
     attachment_->back = present;
   }
 }

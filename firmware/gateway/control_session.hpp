@@ -43,11 +43,16 @@ class ControlSession {
   ControlSession() : commands_(*this) {}
 
   [[nodiscard]] bool is_open() const { return static_cast<bool>(connection_); }
-  /// The client sends nothing more: it only listens, or is gone for good, which TCP does not tell.
-  [[nodiscard]] bool only_listens() const { return is_open() && input_ended_; }
+  /// The client sends nothing more and nothing is under way to it: it waits for events, or is gone
+  /// for good, which TCP does not tell.
+  [[nodiscard]] bool only_listens() const {
+    return is_open() && input_ended_ && input_.empty() && output_.empty() && !attachment_ &&
+           !commands_.answering();
+  }
 
-  /// Takes over a connection, and a reader of the log. Errors: those of Reactor::watch().
-  [[nodiscard]] Result<void> open(ControlServer& server, hal::Fd connection,
+  /// Takes over a connection, and a reader of the log. Errors: those of Reactor::watch(); the
+  /// connection stays the caller's then.
+  [[nodiscard]] Result<void> open(ControlServer& server, hal::Fd&& connection,
                                   GatewayLog::Reader& reader);
   /// Ends the session at once. Safe at any time.
   void close();
@@ -90,6 +95,7 @@ class ControlSession {
   [[nodiscard]] bool pass_on_events();
   [[nodiscard]] bool execute_line();
   [[nodiscard]] bool feed_uart();
+  void put_uart_event(std::string_view what);
   void detach();
   void flush();
   void drain();

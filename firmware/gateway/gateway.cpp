@@ -127,7 +127,7 @@ void Gateway::introduce(const Options& options) const {
     hal::print("  control  ", address.text());
   }
   for (const auto& address : std::span(addresses_).first(listener_count_)) {
-    if (address.family() == hal::SocketAddress::Family::ipv4) {
+    if (address.family() != hal::SocketAddress::Family::unix_path) {
       hal::print("Try: printf 'help\\n' | nc -N 127.0.0.1 ", address.port(),
                  "     or talk to it: nc 127.0.0.1 ", address.port());
       break;

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "hal/error_text.hpp"
+#include "hal/gpio_check.hpp"
 #include "hal/log.hpp"
 
 namespace millrace {
@@ -377,6 +378,10 @@ LineResult<void> GpioService::apply(std::span<const Change> changes) {
     const auto before = changes.first(i);
     if (std::ranges::find(before, which, &Change::line) != before.end()) {
       return fail_at(which, named_twice);
+    }
+    // What can't work at all is refused before anything has changed.
+    if (const auto checked = hal::check_settings({&changes[i].settings, 1}); !checked) {
+      return fail_at(which, checked.error());
     }
     if (!info(which) && !look_again_for(which)) {
       return fail_at(which, {.number = ENODEV,

@@ -129,7 +129,7 @@ class GpioService {
   bool look_for(LineIndex which);
   [[nodiscard]] bool look_again_for(LineIndex which);
   [[nodiscard]] hal::LineSettings first_settings(const Line& line) const;
-  /// The first line whose name the kernel gives becomes `name` in the table.
+  /// Finds a line by the name that add_named_lines() has made of the kernel's. An info() per line.
   [[nodiscard]] Result<hal::LineAddress> find_named(std::string_view name);
   [[nodiscard]] Result<void> add_named_lines();
   [[nodiscard]] hal::Edges wanted_edges(const Line& line) const;

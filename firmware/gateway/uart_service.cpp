@@ -208,6 +208,7 @@ void UartService::lose(UartIndex uart) {
   port.discarded += slot.output.size();
   slot.output.clear();
   slot.retry_after = first_retry;
+  slot.last_error = 0;
   reactor_.arm_after(slot.retry, slot.retry_after);
   observer_.on_uart_presence(uart, false);
 }
@@ -219,7 +220,16 @@ void UartService::Slot::on_retry(const Message& /*message*/) {
 void UartService::retry(UartIndex uart) {
   Port& port = ports_[index(uart)];
   Slot& slot = slots_[index(uart)];
+  if (port.attached == 0 && !port.config.open_at_start) {
+    port.lost = false;  // nobody waits for it: it is opened when somebody attaches
+    return;
+  }
   if (const auto opened = open(uart); !opened) {
+    if (opened.error().number != ENOENT && opened.error().number != slot.last_error) {
+      log(LogLevel::warning, port.config.name,
+          " can't be opened again: ", describe(opened.error()));
+      slot.last_error = opened.error().number;
+    }
     slot.retry_after = std::min(slot.retry_after * 2, last_retry);
     reactor_.arm_after(slot.retry, slot.retry_after);
     return;

@@ -58,6 +58,7 @@ class UartService {
     std::uint64_t received = 0;   ///< bytes
     std::uint64_t sent = 0;       ///< bytes
     std::uint64_t discarded = 0;  ///< bytes that clients sent to it while it was unplugged
+    std::uint64_t dropped = 0;    ///< bytes from it that an attached client was too slow for
     std::uint32_t reopened = 0;
     bool lost = false;  ///< was open and is not now
 
@@ -77,6 +78,9 @@ class UartService {
   /// Counts one client more; opens the port if need be. Errors: those of hal::Uart::open().
   [[nodiscard]] Result<void> attach(UartIndex uart);
   void detach(UartIndex uart);
+
+  /// Counts bytes that came in and that a client could not be given.
+  void count_dropped(UartIndex uart, std::size_t bytes) { ports_[index(uart)].dropped += bytes; }
 
   /// Errors: those of hal::Uart::configure(); the old settings hold then.
   [[nodiscard]] Result<void> configure(UartIndex uart, const hal::UartSettings& settings);
@@ -101,6 +105,7 @@ class UartService {
     TimerId retry;
     Duration retry_after = first_retry;
     bool wants_room = false;
+    int last_error = 0;  ///< of opening it again: told when it changes
     RingBuffer<board::capacities.uart_ring> output;
 
     void on_ready(const Message& message);

@@ -105,9 +105,11 @@ struct ReactorStatistics {
 /// StaticReactor; this class holds no memory of its own and is not a template.
 class Reactor {
  public:
-  static constexpr std::uint32_t turn_limit = 64;
+  static constexpr std::uint32_t turn_limit = 64;  ///< messages between two looks at the kernel
+  /// How many others a waiting normal message lets pass before it goes first: one more when the
+  /// turn is a background message's at that moment.
   static constexpr std::uint32_t normal_patience = 8;
-  static constexpr std::uint32_t background_patience = 32;
+  static constexpr std::uint32_t background_patience = 32;  ///< the same for background, exactly
 
   Reactor(const Reactor&) = delete;
   Reactor& operator=(const Reactor&) = delete;
@@ -159,6 +161,7 @@ class Reactor {
   }
   /// Disarms; an expiry that waits in the queue will not run.
   void cancel(TimerId id);
+  /// Whether the timer will expire, or has and its message waits.
   [[nodiscard]] bool armed(TimerId id) const;
   /// cancel(), and the slot is free.
   void remove_timer(TimerId id);
@@ -212,6 +215,7 @@ class Reactor {
 
   // --- Statistics ----------------------------------------------------------------------------
 
+  /// A copy of all counters: a few hundred bytes.
   [[nodiscard]] ReactorStatistics statistics() const;
 
   /// Handlers that ran too long. Any thread.
@@ -222,6 +226,7 @@ class Reactor {
   /// How long a handler may run before it is noted there; `forever`: no limit.
   void set_budget(Duration budget);
 
+  /// What it was made with.
   [[nodiscard]] const ReactorLimits& limits() const { return limits_; }
   [[nodiscard]] const hal::Poller& poller() const { return poller_; }
 

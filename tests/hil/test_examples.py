@@ -19,25 +19,25 @@ def start():
     started = []
 
     def start(name):
-        process = subprocess.Popen([EXAMPLES / name], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen([EXAMPLES / name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         started.append(process)
         return process
 
     yield start
     for process in started:
         process.terminate()
-        errors = process.communicate(timeout=10)[1]
+        errors = process.communicate(timeout=10)[0]
         assert "Sanitizer" not in errors and "error" not in errors, errors
 
 
 def test_blink_switches_the_led_on_and_off(start):
     blink = start("blink")
-    assert [blink.stdout.readline().strip() for _ in range(3)] == ["GPIO17 is on", "GPIO17 is off", "GPIO17 is on"]
+    assert [blink.stdout.readline().strip() for _ in range(3)] == [f"info: GPIO17 is {state}" for state in ("on", "off", "on")]
 
 
 def test_edge_counter_counts_the_edges_of_the_simulated_button(start):
     counter = start("edge_counter")
-    counts = [int(re.fullmatch(r"GPIO27: (\d+) edges\n", counter.stdout.readline())[1]) for _ in range(2)]
+    counts = [int(re.fullmatch(r"info: GPIO27: (\d+) edges\n", counter.stdout.readline())[1]) for _ in range(2)]
     assert 0 < counts[0] < counts[1]
 
 

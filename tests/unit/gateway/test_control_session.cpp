@@ -239,11 +239,11 @@ TEST_F(ControlSessionTest, tells_who_attaches_to_an_unplugged_port_that_it_is_go
   EXPECT_TRUE(receive(present, "\n").starts_with("ok attached gps"));
   ::unlink(path("adapter").c_str());
   adapter->close();
-  EXPECT_EQ(receive(present, "back\n"), "\nevent uart gone: waiting for it to come back\n");
+  EXPECT_EQ(receive(present, "gone gps\n"), "\nevent gone gps\n");
   auto late = connect();
   put(late, "attach gps\n");
   EXPECT_TRUE(receive(late, "\n").starts_with("ok attached gps"));
-  EXPECT_EQ(receive(late, "back\n"), "\nevent uart gone: waiting for it to come back\n");
+  EXPECT_EQ(receive(late, "gone gps\n"), "\nevent gone gps\n");
 }
 
 TEST_F(ControlSessionTest, leaves_nothing_behind_for_the_next_client) {
