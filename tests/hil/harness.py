@@ -204,6 +204,18 @@ class Client:
         return self.table("status")
 
 
+def as_from_a_terminal(before_exec):
+    """What to do in the new process: signals mean what they do at a prompt, whoever started the tests."""
+
+    def prepare():
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        if before_exec:
+            before_exec()
+
+    return prepare
+
+
 class Gateway:
     """A gateway of its own for a test, started with the heap trap set to abort."""
 
@@ -215,7 +227,7 @@ class Gateway:
         command = [PROGRAM, "--board", "sim", *listen, "--heap-trap", "abort", *arguments]
         with open(self.stdout_path, "wb") as out, open(self.stderr_path, "wb") as err:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
-                                            preexec_fn=before_exec, env=environment)
+                                            preexec_fn=as_from_a_terminal(before_exec), env=environment)
         self.pid = self.process.pid
         self.expected_status = 0
         self.clients = []

@@ -110,6 +110,14 @@ def test_without_descriptors_the_loop_can_not_be_started_and_it_ends_with_status
     assert done.stderr.startswith("error: the loop can't be started: ")
 
 
+def test_a_signal_that_is_ignored_as_nohup_has_it_stays_ignored(start_gateway):
+    gateway = start_gateway(before_exec=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    gateway.process.send_signal(signal.SIGHUP)
+    assert gateway.connect().ok("read GPIO1") == "GPIO1=0"
+    assert gateway.stop() == 0
+    assert gateway.stderr() == "info: stopping on signal 15\n"
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_it_with_status_0(gateway, how):
     c = gateway.connect()
