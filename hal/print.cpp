@@ -3,13 +3,12 @@
 
 #include "hal/print.hpp"
 
-#include <poll.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <climits>
 #include <cstddef>
+#include <poll.h>
 #include <span>
+#include <unistd.h>
 
 #include "hal/io.hpp"
 
