@@ -26,6 +26,7 @@ Variables
   SANITIZE=address     find memory errors and undefined behaviour; SANITIZE=thread finds data races
   CXX=clang++-19       another compiler; CPPFLAGS, CXXFLAGS, LDFLAGS and LDLIBS are yours too
   SETUP=no             install nothing
+  LWRB=/path           use the original LwRB, checked out there, in place of hal/compat/lwrb
   V=1                  show the commands
 endef
 
@@ -49,7 +50,8 @@ BOARD ?= $(if $(filter test lint,$(goals)),sim,$(shell toolchain/board))
 BOARD := $(BOARD)
 APP   ?= gateway
 
-lib_sources     := $(call find,hal drivers firmware/reactor,-name '*.cpp')
+lib_sources     := $(filter-out $(if $(LWRB),hal/compat/lwrb/%),$(call find,hal drivers firmware/reactor,-name '*.cpp'))
+lwrb_sources    := $(if $(LWRB),$(or $(wildcard $(LWRB)/lwrb/src/lwrb/*.c),$(error LWRB=$(LWRB) has no lwrb/src/lwrb)))
 gateway_sources := $(filter-out %/main.cpp,$(wildcard firmware/gateway/*.cpp board/*.cpp))
 example_sources := $(wildcard firmware/examples/*.cpp)
 support_sources := $(wildcard tests/support/*.cpp)
@@ -84,7 +86,7 @@ sanitize_address := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-
 sanitize_thread  := -fsanitize=thread -fno-omit-frame-pointer
 sanitize         := $(if $(SANITIZE),$(or $(sanitize_$(SANITIZE)),$(error SANITIZE is address or thread)))
 
-language := -std=c++23 -fno-exceptions -fno-rtti -pthread -I. $(shell $(PKG_CONFIG) --cflags libgpiod 2>/dev/null)
+language := -std=c++23 -fno-exceptions -fno-rtti -pthread -I. $(if $(LWRB),-isystem $(LWRB)/lwrb/src/include) -isystem hal/compat $(shell $(PKG_CONFIG) --cflags libgpiod 2>/dev/null)
 # Sanitizers add code of their own, and GCC then warns of that; the plain build has warned of ours already.
 warnings := $(if $(SANITIZE),-w,-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast \
             -Wnon-virtual-dtor -Woverloaded-virtual -Wcast-align -Wnull-dereference -Werror)
@@ -107,7 +109,7 @@ libs    := $(shell $(PKG_CONFIG) --libs libgpiod 2>/dev/null) $(LDLIBS)
 out       := build/$(or $(SANITIZE),release)
 board_out := $(out)/$(BOARD)
 
-lib_objects     := $(lib_sources:%.cpp=$(out)/lib/%.o)
+lib_objects     := $(lib_sources:%.cpp=$(out)/lib/%.o) $(lwrb_sources:$(LWRB)/%.c=$(out)/upstream/%.o)
 gateway_objects := $(gateway_sources:%.cpp=$(board_out)/obj/%.o)
 support_objects := $(support_sources:%.cpp=$(board_out)/obj/%.o)
 gtest_objects   := $(out)/gtest/gtest-all.o $(out)/gtest/gmock-all.o $(out)/gtest/gtest_main.o
@@ -136,6 +138,11 @@ $(out)/members: FORCE
 	$(call record,$(lib_objects))
 $(board_out)/members: FORCE
 	$(call record,$(gateway_objects) $(support_objects))
+
+# The original LwRB instead of ours; its warnings are not ours.
+$(out)/upstream/%.o: $(LWRB)/%.c $(out)/flags
+	$(call step,CC,$<)
+	$(Q)$(CC) -std=c11 -O2 -w $(sanitize) -DLWRB_DEV -I$(LWRB)/lwrb/src/include -c -o $@ $<
 
 $(out)/lib/%.o: %.cpp $(out)/flags
 	$(call step,CXX,$<)

@@ -7,13 +7,16 @@
 #include <cstdint>
 #include <deque>
 #include <gtest/gtest.h>
+#include <optional>
 #include <random>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "hal/ring_buffer.hpp"
+#include "hal/spsc_ring.hpp"
 
 namespace millrace {
 namespace {
@@ -180,6 +183,139 @@ TEST(RingBuffer, in_use_has_two_free_pieces_around_its_content) {
   free.second[0] = std::byte{'f'};
   ring.commit_write(3);
   EXPECT_EQ(content(ring), "abcdef");
+}
+
+/// All that a ring can do, in any order, beside a queue that does the same.
+template <class Ring>
+void does_everything_as_a_queue_does(Ring& ring, int steps) {
+  const std::size_t capacity = ring.capacity();
+  std::deque<std::byte> queue;
+  std::mt19937 random(static_cast<unsigned>(capacity));
+  const auto below = [&](std::size_t limit) { return random() % limit; };
+  const auto at = [&](std::size_t index) {
+    return queue.begin() + static_cast<std::ptrdiff_t>(index);
+  };
+  std::vector<std::byte> bytes;
+  for (int step = 0; step < steps; ++step) {
+    const std::size_t count = below(capacity + 4);
+    bytes.resize(count);
+    for (std::byte& byte : bytes) {
+      byte = static_cast<std::byte>(below(3));  // so that sequences are found
+    }
+    const std::size_t there = std::min(count, queue.size());
+    switch (below(8)) {
+      case 0:
+      case 1: {
+        const std::size_t fits = std::min(count, capacity - queue.size());
+        ASSERT_EQ(ring.write(bytes), fits);
+        queue.insert(queue.end(), bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(fits));
+        break;
+      }
+      case 2:
+        ASSERT_EQ(ring.read(bytes), there);
+        ASSERT_TRUE(std::equal(at(0), at(there), bytes.begin()));
+        queue.erase(at(0), at(there));
+        break;
+      case 3:
+        ASSERT_EQ(ring.skip(count), there);
+        queue.erase(at(0), at(there));
+        break;
+      case 4: {
+        const std::size_t skipped = below(capacity + 2);
+        const std::size_t left = queue.size() - std::min(skipped, queue.size());
+        ASSERT_EQ(ring.peek(bytes, skipped), std::min(count, left));
+        if (left > 0) {
+          ASSERT_TRUE(std::equal(at(skipped), at(skipped + std::min(count, left)), bytes.begin()));
+        }
+        break;
+      }
+      case 5: {
+        const auto sequence = std::span(bytes).first(std::min(count, below(4)));
+        const std::size_t from = below(capacity + 2);
+        const auto found = ring.find(sequence, from);
+        if (from + sequence.size() > queue.size()) {
+          ASSERT_EQ(found, std::nullopt);
+          break;
+        }
+        const auto expected = std::search(at(from), queue.end(), sequence.begin(), sequence.end());
+        const bool there_is = expected != queue.end() || sequence.empty();
+        ASSERT_EQ(found.has_value(), there_is);
+        if (found) {
+          ASSERT_EQ(*found, static_cast<std::size_t>(expected - queue.begin()));
+        }
+        break;
+      }
+      case 6: {
+        const std::size_t lost = queue.size() + count - std::min(queue.size() + count, capacity);
+        ASSERT_EQ(ring.overwrite(bytes), lost);
+        queue.insert(queue.end(), bytes.begin(), bytes.end());
+        queue.erase(at(0), at(lost));
+        break;
+      }
+      default:
+        if (below(40) == 0) {
+          ring.clear();
+          queue.clear();
+          ASSERT_EQ(ring.claim_write().first.size(), capacity);
+        }
+        break;
+    }
+    ASSERT_EQ(ring.size(), queue.size());
+    ASSERT_EQ(ring.space(), capacity - queue.size());
+    ASSERT_EQ(ring.empty(), queue.empty());
+    ASSERT_EQ(ring.full(), queue.size() == capacity);
+    const auto content = ring.claim_read();
+    ASSERT_EQ(content.size(), queue.size());
+    ASSERT_TRUE(std::equal(content.first.begin(), content.first.end(), queue.begin()));
+    ASSERT_TRUE(std::equal(content.second.begin(), content.second.end(), at(content.first.size())));
+    ASSERT_EQ(ring.claim_write().size(), capacity - queue.size());
+  }
+}
+
+TEST(RingBuffer, of_any_size_does_everything_as_a_queue_does) {
+  for_sizes(sizes, []<std::size_t N>() {
+    RingBuffer<N> ring;
+    ASSERT_NO_FATAL_FAILURE(does_everything_as_a_queue_does(ring, 60'000)) << N;
+  });
+}
+
+TEST(RingView, of_any_size_does_everything_as_a_queue_does) {
+  for (std::size_t size = 1; size <= 17; ++size) {
+    std::vector<std::byte> memory(size);
+    RingView ring{std::span(memory)};
+    ASSERT_NO_FATAL_FAILURE(does_everything_as_a_queue_does(ring, 40'000)) << size;
+  }
+}
+
+TEST(SpscRing, of_any_size_does_in_one_thread_everything_as_a_queue_does) {
+  for_sizes(sizes, []<std::size_t N>() {
+    SpscRing<N> ring;
+    ASSERT_NO_FATAL_FAILURE(does_everything_as_a_queue_does(ring, 40'000)) << N;
+  });
+  for (std::size_t size = 1; size <= 17; ++size) {
+    std::vector<std::byte> memory(size);
+    SpscRingView ring{std::span(memory)};
+    ASSERT_NO_FATAL_FAILURE(does_everything_as_a_queue_does(ring, 20'000)) << size;
+  }
+}
+
+TEST(RingBuffer, copies_messages_of_any_length) {
+  RingBuffer<300> ring;
+  std::vector<std::byte> bytes(150);
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    bytes[i] = static_cast<std::byte>(i + 1);
+  }
+  for (int lap = 0; lap < 20; ++lap) {
+    for (std::size_t length = 0; length <= bytes.size(); ++length) {
+      // A byte on each side tells what is copied too far.
+      std::vector<std::byte> out(length + 2, std::byte{0xEE});
+      ASSERT_EQ(ring.write(std::span(bytes).first(length)), length);
+      ASSERT_EQ(ring.read(std::span(out).subspan(1, length)), length);
+      ASSERT_TRUE(std::equal(out.begin() + 1, out.end() - 1, bytes.begin()));
+      ASSERT_EQ(out.front(), std::byte{0xEE});
+      ASSERT_EQ(out.back(), std::byte{0xEE});
+    }
+  }
 }
 
 TEST(RingBuffer, takes_nothing_from_and_gives_nothing_to_an_empty_span) {
