@@ -610,17 +610,15 @@ bool ControlCommands::make_status(std::size_t n, Row& row) {
                  " by-libgpiod=", hal::heap_trap::exempt_calls());
       return true;
     case after_queues + 3: {
-      std::uint32_t missing = 0;
       std::uint32_t claimed = 0;
       std::uint32_t watched = 0;
       for (std::size_t i = 0; i < gpio.size(); ++i) {
         const auto& line = gpio.line(LineIndex(static_cast<std::uint16_t>(i)));
-        missing += line.present ? 0U : 1U;
         claimed += line.claimed() ? 1U : 0U;
         watched += line.watched() ? 1U : 0U;
       }
-      row.append("gpio lines=", gpio.size(), " missing=", missing, " claimed=", claimed,
-                 " watched=", watched, " edges=", gpio.statistics().edges,
+      row.append("gpio lines=", gpio.size(), " missing=", gpio.statistics().missing,
+                 " claimed=", claimed, " watched=", watched, " edges=", gpio.statistics().edges,
                  " lost-by-kernel=", gpio.statistics().lost);
       return true;
     }

@@ -25,6 +25,9 @@ struct LineError;
 /// `event` stand between answers, never within one.
 class ControlCommands {
  public:
+  /// The longest line of an answer, without its newline.
+  static constexpr std::size_t longest_row = 1023;
+
   explicit ControlCommands(ControlSession& session) : session_(session) {}
 
   /// Executes a line and puts its answer, or its beginning. To be called when not answering.
@@ -39,7 +42,7 @@ class ControlCommands {
 
  private:
   using Words = std::span<const std::string_view>;
-  using Row = FixedString<1023>;
+  using Row = FixedString<longest_row>;
   /// Writes the n-th line of an answer, or returns false after the last one.
   using Make = bool (ControlCommands::*)(std::size_t n, Row& row);
 

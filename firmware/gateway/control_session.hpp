@@ -34,8 +34,7 @@ class ControlServer;
 ///                                              Ctrl-] and any byte
 class ControlSession {
  public:
-  /// The longest line of an answer, without its newline.
-  static constexpr std::size_t longest_row = 1023;
+  static constexpr std::size_t longest_row = ControlCommands::longest_row;
   static_assert(board::capacities.send_ring >= 2 * (longest_row + 1));
   // A read answers each name with two bytes more.
   static_assert(board::capacities.line_length * 2 <= longest_row + 1);

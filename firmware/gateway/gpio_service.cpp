@@ -67,12 +67,10 @@ Result<void> GpioService::open(hal::Gpio& gpio, const board::Board& board, Notif
                 "build for it, or raise lines in its capacities");
   }
   for (const board::Line& wired : board.lines) {
-    if (!look_for(add(wired.name))) {
-      ++statistics_.missing;
-    }
+    look_for(add(wired.name));
   }
-  if (statistics_.missing > 0) {
-    log(LogLevel::warning, statistics_.missing, " of the board's ", count_,
+  if (const auto missing = statistics().missing; missing > 0) {
+    log(LogLevel::warning, missing, " of the board's ", count_,
         " GPIO lines are not on this machine: is it the right --board?");
   }
   return {};
@@ -121,6 +119,13 @@ Result<hal::LineAddress> GpioService::find_named(std::string_view name) {
       return address;
     }
   }
+}
+
+GpioService::Statistics GpioService::statistics() const {
+  Statistics statistics = statistics_;
+  statistics.missing = static_cast<std::uint32_t>(
+      std::ranges::count(std::span(lines_).first(count_), false, &Line::present));
+  return statistics;
 }
 
 bool GpioService::look_for(LineIndex which) {

@@ -106,7 +106,7 @@ class GpioService {
   /// See hal::Gpio::pull().
   [[nodiscard]] Result<void> pull(LineIndex line, bool up);
 
-  [[nodiscard]] const Statistics& statistics() const { return statistics_; }
+  [[nodiscard]] Statistics statistics() const;
 
  private:
   static constexpr std::uint16_t unclaimed = UINT16_MAX;
