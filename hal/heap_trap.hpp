@@ -15,6 +15,9 @@ enum class Action : std::uint8_t {
   abort   ///< the first call ends the process by abort(), naming its caller on stderr
 };
 
+/// Whether anything is seen in this build: not under a sanitizer.
+[[nodiscard]] bool available();
+
 /// From now on, `action` for every allocation. When the loop is about to start.
 void arm(Action action);
 void disarm();
