@@ -20,11 +20,14 @@
 #include <unistd.h>
 #include <vector>
 
+#include "hal/heap_trap.hpp"
+
 namespace millrace::test {
 
 /// The names of the system calls that `body` makes, on its own thread, between its two calls of
 /// `mark`: it runs in a child process under strace(1). Reading the clock is left out, as the vDSO
-/// serves it or does not. Empty when strace is missing or not allowed to look.
+/// serves it or does not, and so are a sanitizer's own mappings, which it makes when it likes.
+/// Empty when strace is missing or not allowed to look.
 inline std::optional<std::vector<std::string>> system_calls_of(
     const std::function<void(const std::function<void()>& mark)>& body) {
   std::array<int, 2> go{};
@@ -85,7 +88,9 @@ inline std::optional<std::vector<std::string>> system_calls_of(
     words >> pid >> call;
     const std::string name = call.substr(0, call.find('('));
     const bool resumed_or_signal = name == "<..." || name == "---" || name == "+++";
-    if (pid != traced || resumed_or_signal || name.starts_with("clock_gettime")) {
+    const bool of_a_sanitizer = !hal::heap_trap::available() &&
+                                (name == "mmap" || name == "munmap" || name == "madvise");
+    if (pid != traced || resumed_or_signal || of_a_sanitizer || name.starts_with("clock_gettime")) {
       continue;
     }
     if (name == "getpgid") {
