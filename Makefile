@@ -4,6 +4,7 @@
 # `make help` tells the targets and variables. Everything built goes into build/:
 #
 #   build/VARIANT/libmillrace.a    hal, drivers and reactor: the same for every board
+#   build/VARIANT/libgpiod.a       with its malloc() renamed to ours
 #   build/VARIANT/BOARD/           what depends on the board: gateway, examples/, tests/
 #   build/lint/                    which files clang-tidy has passed
 
@@ -102,7 +103,14 @@ static_heap_trap := $(if $(filter -static%,$(LDFLAGS)),$(addprefix -Wl$(comma)--
 
 compile := $(CXX) $(language) -ffunction-sections -fdata-sections $(sanitize) $(CPPFLAGS) $(CXXFLAGS)
 link    := $(CXX) -pthread -Wl,--gc-sections $(sanitize) $(CXXFLAGS) $(static_heap_trap) $(LDFLAGS)
-libs    := $(shell $(PKG_CONFIG) --libs libgpiod 2>/dev/null) $(LDLIBS)
+libs    := $(LDLIBS)
+
+# libgpiod's static library, where pkg-config has it; hal/libgpiod_memory.hpp says why.
+OBJCOPY      ?= $(AR:%ar=%objcopy)
+libgpiod_dir := $(patsubst -L%,%,$(shell PKG_CONFIG_ALLOW_SYSTEM_LIBS=1 $(PKG_CONFIG) --libs-only-L libgpiod 2>/dev/null))
+libgpiod     := $(wildcard $(libgpiod_dir:%=%/libgpiod.a))
+no_libgpiod   = $(error there is no libgpiod.a in $(libgpiod_dir): Debian's package libgpiod-dev has it, a build \
+                from source with --enable-static)
 
 # --- Building ---
 
@@ -152,6 +160,10 @@ $(board_out)/obj/%.o: %.cpp $(out)/flags
 	$(call step,CXX,$<)
 	$(Q)$(compile) $(warnings) $(board) $(if $(filter tests/%,$<),$(gtest)) -MMD -MP -c -o $@ $<
 
+$(out)/libgpiod.a: hal/libgpiod_memory.symbols $(libgpiod) $(out)/flags
+	$(call step,OBJCOPY,$@)
+	$(Q)$(OBJCOPY) --redefine-syms=$< $(or $(libgpiod),$(no_libgpiod)) $@
+
 # GoogleTest is built here because Debian's library has exceptions and RTTI; its warnings are not ours.
 $(out)/gtest/%.o: $(out)/flags
 	$(call step,CXX,$(*:%=googletest/%.cc))
@@ -167,7 +179,8 @@ $(out)/libgtest.a: $(gtest_objects)
 $(board_out)/libgateway.a: $(gateway_objects) $(board_out)/members
 $(board_out)/libsupport.a: $(support_objects) $(board_out)/members
 
-firmware_libs := $(board_out)/libgateway.a $(out)/libmillrace.a
+# libgpiod calls back into libmillrace: its malloc() is there.
+firmware_libs := $(board_out)/libgateway.a $(out)/libgpiod.a $(out)/libmillrace.a
 test_libs     := $(board_out)/libsupport.a $(firmware_libs) $(out)/libgtest.a
 
 $(gateway): $(board_out)/obj/firmware/gateway/main.o $(firmware_libs)
@@ -176,7 +189,7 @@ $(helpers): $(board_out)/%: $(board_out)/obj/%.o $(board_out)/libsupport.a $(fir
 $(test_programs): $(board_out)/%: $(board_out)/obj/%.o $(test_libs)
 $(gateway) $(examples) $(helpers) $(test_programs):
 	$(call step,LINK,$@)
-	$(Q)$(link) -o $@ $(filter %.o %.a,$^) $(libs)
+	$(Q)$(link) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(libs)
 
 -include $(shell find $(out)/lib $(board_out)/obj -name '*.d' 2>/dev/null)
 

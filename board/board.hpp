@@ -44,19 +44,28 @@ struct Board {
 /// How many of everything a firmware has: all of its memory follows from these. Chosen when it is
 /// built; a board is served by any firmware whose capacities are enough for it.
 struct Capacities {
-  std::size_t fds = 128;            ///< highest descriptor number that can be watched, plus one
-  std::size_t timers = 16;          ///< timers of the loop
-  std::size_t messages = 64;        ///< posted messages waiting in the loop
-  std::size_t mailbox = 64;         ///< messages from other threads; a power of two
-  std::size_t lines = 32;           ///< GPIO lines
-  std::size_t uarts = 4;            ///< serial ports
-  std::size_t listeners = 4;        ///< addresses that clients can connect to
-  std::size_t connections = 16;     ///< clients at once
-  std::size_t line_length = 512;    ///< bytes of a command
-  std::size_t receive_ring = 1024;  ///< bytes received of each client and not yet handled
-  std::size_t send_ring = 8192;     ///< bytes to be sent to each client
-  std::size_t uart_ring = 4096;     ///< bytes to be sent to each serial port
-  std::size_t events = 1024;        ///< edges and changes that a slow client can be behind
+  std::size_t fds = 128;                ///< highest descriptor number that can be watched, plus one
+  std::size_t timers = 16;              ///< timers of the loop
+  std::size_t messages = 64;            ///< posted messages waiting in the loop
+  std::size_t mailbox = 64;             ///< messages from other threads; a power of two
+  std::size_t lines = 32;               ///< GPIO lines
+  std::size_t libgpiod_memory = 16384;  ///< bytes for libgpiod: 320 a line and 6 KiB are enough
+  std::size_t uarts = 4;                ///< serial ports
+  std::size_t listeners = 4;            ///< addresses that clients can connect to
+  std::size_t connections = 16;         ///< clients at once
+  std::size_t line_length = 512;        ///< bytes of a command
+  std::size_t receive_ring = 1024;      ///< bytes received of each client and not yet handled
+  std::size_t send_ring = 8192;         ///< bytes to be sent to each client
+  std::size_t uart_ring = 4096;         ///< bytes to be sent to each serial port
+  std::size_t events = 1024;            ///< edges and changes that a slow client can be behind
+};
+
+/// What a firmware may take, in bytes: the build fails over it, and `make memory-map` tells who
+/// takes what.
+struct Budget {
+  std::size_t code = 512 * 1024;    ///< loaded read-only: .text, .rodata, …
+  std::size_t memory = 512 * 1024;  ///< .data and .bss
+  std::size_t stack = 32 * 1024;    ///< of the loop's thread, at its worst
 };
 
 /// `Count` lines GPIO0 … as the Raspberry Pi's header has them. Their kernel names differ between

@@ -20,6 +20,8 @@ inline constexpr Board board = {
     .lines = {},
     .uarts = uarts,
 };
-inline constexpr Capacities capacities = {.fds = 256, .lines = 192, .connections = 32};
+inline constexpr Capacities capacities = {
+    .fds = 256, .lines = 192, .libgpiod_memory = 68 * 1024, .connections = 32};
+inline constexpr Budget budget = {.memory = 768 * 1024};
 
 }  // namespace millrace::board::generic

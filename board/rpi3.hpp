@@ -20,5 +20,6 @@ inline constexpr Board board = {
     .uarts = uarts,
 };
 inline constexpr Capacities capacities = {.lines = 28, .connections = 16};
+inline constexpr Budget budget = {};
 
 }  // namespace millrace::board::rpi3

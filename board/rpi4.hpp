@@ -21,5 +21,6 @@ inline constexpr Board board = {
     .uarts = uarts,
 };
 inline constexpr Capacities capacities = {.lines = 28, .connections = 32};
+inline constexpr Budget budget = {};
 
 }  // namespace millrace::board::rpi4

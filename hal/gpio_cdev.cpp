@@ -15,7 +15,7 @@
 
 #include "hal/fd.hpp"
 #include "hal/gpio_check.hpp"
-#include "hal/heap_trap.hpp"
+#include "hal/libgpiod_memory.hpp"
 
 namespace millrace::hal {
 namespace {
@@ -64,15 +64,46 @@ struct Free {
     Function(object);
   }
 };
+// At most Gpio::max_lines_per_request.
+struct Offsets {
+  std::array<unsigned int, Gpio::max_lines_per_request> values;
+  std::size_t size = 0;
+
+  void add(unsigned int offset) { values[size++] = offset; }
+  [[nodiscard]] std::span<const unsigned int> view() const { return std::span(values).first(size); }
+};
+
+Offsets offsets_of(gpiod_line_request* request) {
+  Offsets offsets;
+  offsets.size = gpiod_line_request_get_requested_offsets(request, offsets.values.data(),
+                                                          offsets.values.size());
+  return offsets;
+}
+
+// The offsets of those lines of the request that are in `which`.
+Offsets offsets_of(gpiod_line_request* request, LineMask which) {
+  const Offsets all = offsets_of(request);
+  Offsets chosen;
+  for (std::size_t i = 0; i < all.size; ++i) {
+    if ((which >> i & 1) != 0) {
+      chosen.add(all.values[i]);
+    }
+  }
+  return chosen;
+}
+
 using ChipInfo = std::unique_ptr<gpiod_chip_info, Free<gpiod_chip_info_free>>;
 using GpiodLineInfo = std::unique_ptr<gpiod_line_info, Free<gpiod_line_info_free>>;
 using GpiodSettings = std::unique_ptr<gpiod_line_settings, Free<gpiod_line_settings_free>>;
 using LineConfig = std::unique_ptr<gpiod_line_config, Free<gpiod_line_config_free>>;
 using RequestConfig = std::unique_ptr<gpiod_request_config, Free<gpiod_request_config_free>>;
 
-// What errno means after a call that concerns lines; `what` where it means nothing in particular.
+// What errno means after a call of libgpiod; `what` where it means nothing in particular.
 std::unexpected<Error> line_error(const char* what) {
   switch (errno) {
+    case ENOBUFS:
+      return fail(ENOBUFS, "libgpiod has used up its memory",
+                  "release other lines, or raise libgpiod_memory in the board's capacities");
     case EACCES:
       return fail(EACCES, "no permission to use the GPIO chip", permission_remedy);
     case EBUSY:
@@ -102,7 +133,7 @@ Result<LineConfig> make_config(std::span<const unsigned int> offsets,
   LineConfig config(gpiod_line_config_new());
   const GpiodSettings line(gpiod_line_settings_new());
   if (!config || !line) {
-    return fail_errno(what);
+    return line_error(what);
   }
   for (std::size_t i = 0; i < offsets.size(); ++i) {
     const LineSettings& ours = settings[i];
@@ -119,7 +150,7 @@ Result<LineConfig> make_config(std::span<const unsigned int> offsets,
                                                static_cast<unsigned long>(ours.debounce.count()));
     if (failures != 0 ||
         gpiod_line_config_add_line_settings(config.get(), &offsets[i], 1, line.get()) != 0) {
-      return fail_errno(what);
+      return line_error(what);
     }
   }
   return config;
@@ -144,8 +175,12 @@ void GpioCdev::Close::operator()(gpiod_line_request* request) const {
   gpiod_line_request_release(request);
 }
 
+GpioCdev::GpioCdev(std::span<Request> requests, std::span<std::byte> libgpiod_memory)
+    : requests_(requests) {
+  libgpiod_memory::assign(libgpiod_memory);
+}
+
 Result<void> GpioCdev::open() {
-  const heap_trap::Exemption exemption;  // libgpiod allocates
   close();
   if (auto added = add_chips(); !added) {
     close();
@@ -158,7 +193,6 @@ Result<void> GpioCdev::open() {
 }
 
 Result<void> GpioCdev::refresh() {
-  const heap_trap::Exemption exemption;  // libgpiod allocates
   for (Chip& chip : std::span(chips_).first(chip_count_)) {
     if (chip.handle && !ChipInfo(gpiod_chip_get_info(chip.handle.get()))) {
       chip = {};
@@ -232,12 +266,12 @@ Result<void> GpioCdev::add_chip(unsigned int number) {
       case ENXIO:
         return {};
       default:
-        return fail_errno(what);
+        return line_error(what);
     }
   }
   const ChipInfo info(gpiod_chip_get_info(handle.get()));
   if (!info) {
-    return errno == ENODEV ? Result<void>() : fail_errno(what);
+    return errno == ENODEV ? Result<void>() : line_error(what);
   }
   const auto place = std::ranges::find_if(chips_, [](const Chip& chip) { return !chip.handle; });
   if (place == chips_.end()) {
@@ -253,7 +287,9 @@ Result<void> GpioCdev::add_chip(unsigned int number) {
 }
 
 void GpioCdev::close() {
-  requests_ = {};
+  for (Request& request : requests_) {
+    request.reset();
+  }
   chips_ = {};
   chip_count_ = 0;
   denied_ = false;
@@ -271,7 +307,6 @@ Result<LineAddress> GpioCdev::find(std::string_view name) {
 }
 
 Result<LineAddress> GpioCdev::find_by_name(std::string_view name) {
-  const heap_trap::Exemption exemption;  // libgpiod allocates
   Result<LineAddress> found =
       fail(ENOENT, "no GPIO line has this name", "see gpioinfo for the names of lines and chips");
   if (name.empty()) {
@@ -285,7 +320,7 @@ Result<LineAddress> GpioCdev::find_by_name(std::string_view name) {
         if (errno == ENODEV) {
           break;  // a chip that has vanished has no lines
         }
-        return fail_errno("cannot read the names of the GPIO lines");
+        return line_error("cannot read the names of the GPIO lines");
       }
       const char* const line_name = gpiod_line_info_get_name(line.get());
       if (line_name == nullptr || name != line_name) {
@@ -338,7 +373,6 @@ Result<LineAddress> GpioCdev::at(std::size_t index) {
 }
 
 Result<LineInfo> GpioCdev::info(LineAddress line) {
-  const heap_trap::Exemption exemption;  // libgpiod allocates
   const Chip* const chip = chip_of(line);
   if (chip == nullptr) {
     return fail(EINVAL, "no such GPIO line");
@@ -370,7 +404,6 @@ Result<LineInfo> GpioCdev::info(LineAddress line) {
 Result<RequestId> GpioCdev::request(std::span<const LineAddress> lines,
                                     std::span<const LineSettings> settings, const char* consumer,
                                     std::size_t event_buffer) {
-  const heap_trap::Exemption exemption;  // libgpiod allocates
   constexpr const char* what = "cannot request the GPIO lines";
   if (const auto checked = check_request(lines, settings); !checked) {
     return std::unexpected(checked.error());
@@ -379,112 +412,105 @@ Result<RequestId> GpioCdev::request(std::span<const LineAddress> lines,
   if (chip == nullptr) {
     return fail(EINVAL, "no such GPIO line");
   }
-  const auto free = std::ranges::find(requests_, std::size_t{0}, &Request::size);
+  const auto free = std::ranges::find(requests_, nullptr, &Request::get);
   if (free == requests_.end()) {
-    return fail(ENOSPC, "too many GPIO requests at a time", "raise GpioCdev::max_requests");
+    return fail(ENOSPC, "too many GPIO requests at a time",
+                "release other lines, or raise lines in the board's capacities");
   }
 
-  Request made;
-  made.size = lines.size();
-  std::ranges::transform(lines, made.offsets.begin(), &LineAddress::offset);
-  const auto line_config = make_config(std::span(made.offsets).first(made.size), settings);
+  Offsets offsets;
+  for (const LineAddress line : lines) {
+    offsets.add(line.offset);
+  }
+  const auto line_config = make_config(offsets.view(), settings);
   if (!line_config) {
     return std::unexpected(line_config.error());
   }
   const RequestConfig config(gpiod_request_config_new());
   if (!config) {
-    return fail_errno(what);
+    return line_error(what);
   }
   gpiod_request_config_set_consumer(config.get(), consumer != nullptr ? consumer : "");
   gpiod_request_config_set_event_buffer_size(config.get(), event_buffer);
-  made.handle.reset(gpiod_chip_request_lines(chip->handle.get(), config.get(), line_config->get()));
-  if (!made.handle) {
+  Request made(gpiod_chip_request_lines(chip->handle.get(), config.get(), line_config->get()));
+  if (!made) {
     return line_error(what);
   }
   // The kernel gives the descriptor in blocking mode.
-  if (::fcntl(gpiod_line_request_get_fd(made.handle.get()), F_SETFL, O_NONBLOCK) != 0) {
+  if (::fcntl(gpiod_line_request_get_fd(made.get()), F_SETFL, O_NONBLOCK) != 0) {
     return fail_errno(what);
   }
   *free = std::move(made);
   return RequestId{static_cast<std::uint16_t>(free - requests_.begin())};
 }
 
-Result<void> GpioCdev::reconfigure(RequestId request, std::span<const LineSettings> settings) {
-  const heap_trap::Exemption exemption;  // libgpiod allocates
-  const Request* const held = slot(request);
-  if (held == nullptr) {
+Result<void> GpioCdev::reconfigure(RequestId id, std::span<const LineSettings> settings) {
+  gpiod_line_request* const request = held(id);
+  if (request == nullptr) {
     return no_such_request();
   }
-  if (settings.size() != held->size) {
+  const Offsets offsets = offsets_of(request);
+  if (settings.size() != offsets.size) {
     return fail(EINVAL, "a GPIO request needs settings for each of its lines");
   }
   if (auto checked = check_settings(settings); !checked) {
     return checked;
   }
-  const auto config = make_config(std::span(held->offsets).first(held->size), settings);
+  const auto config = make_config(offsets.view(), settings);
   if (!config) {
     return std::unexpected(config.error());
   }
-  if (gpiod_line_request_reconfigure_lines(held->handle.get(), config->get()) != 0) {
+  if (gpiod_line_request_reconfigure_lines(request, config->get()) != 0) {
     return line_error("cannot reconfigure the GPIO lines");
   }
   return {};
 }
 
-Result<LineMask> GpioCdev::get(RequestId request, LineMask which) {
-  const Request* const held = slot(request);
-  if (held == nullptr) {
+Result<LineMask> GpioCdev::get(RequestId id, LineMask which) {
+  gpiod_line_request* const request = held(id);
+  if (request == nullptr) {
     return no_such_request();
   }
-  std::array<unsigned int, max_lines_per_request> offsets;
+  const Offsets chosen = offsets_of(request, which);
   std::array<gpiod_line_value, max_lines_per_request> values;
-  std::size_t count = 0;
-  for (std::size_t i = 0; i < held->size; ++i) {
-    if ((which >> i & 1) != 0) {
-      offsets[count++] = held->offsets[i];
-    }
-  }
-  if (gpiod_line_request_get_values_subset(held->handle.get(), count, offsets.data(),
+  if (gpiod_line_request_get_values_subset(request, chosen.size, chosen.values.data(),
                                            values.data()) != 0) {
     return line_error("cannot read the GPIO lines");
   }
   LineMask levels = 0;
-  for (std::size_t i = held->size; i-- > 0;) {
-    if ((which >> i & 1) != 0 && values[--count] == GPIOD_LINE_VALUE_ACTIVE) {
+  std::size_t next = 0;
+  for (std::size_t i = 0; next < chosen.size; ++i) {
+    if ((which >> i & 1) != 0 && values[next++] == GPIOD_LINE_VALUE_ACTIVE) {
       levels |= LineMask{1} << i;
     }
   }
   return levels;
 }
 
-Result<void> GpioCdev::set(RequestId request, LineMask which, LineMask levels) {
-  const Request* const held = slot(request);
-  if (held == nullptr) {
+Result<void> GpioCdev::set(RequestId id, LineMask which, LineMask levels) {
+  gpiod_line_request* const request = held(id);
+  if (request == nullptr) {
     return no_such_request();
   }
-  std::array<unsigned int, max_lines_per_request> offsets;
+  const Offsets chosen = offsets_of(request, which);
   std::array<gpiod_line_value, max_lines_per_request> values;
-  std::size_t count = 0;
-  for (std::size_t i = 0; i < held->size; ++i) {
+  std::size_t next = 0;
+  for (std::size_t i = 0; next < chosen.size; ++i) {
     if ((which >> i & 1) != 0) {
-      offsets[count] = held->offsets[i];
-      values[count++] =
-          (levels >> i & 1) != 0 ? GPIOD_LINE_VALUE_ACTIVE : GPIOD_LINE_VALUE_INACTIVE;
+      values[next++] = (levels >> i & 1) != 0 ? GPIOD_LINE_VALUE_ACTIVE : GPIOD_LINE_VALUE_INACTIVE;
     }
   }
   // One ioctl, which looks for a line that is not an output before it changes any.
-  if (gpiod_line_request_set_values_subset(held->handle.get(), count, offsets.data(),
+  if (gpiod_line_request_set_values_subset(request, chosen.size, chosen.values.data(),
                                            values.data()) != 0) {
     return line_error("cannot drive the GPIO lines");
   }
   return {};
 }
 
-int GpioCdev::event_fd(RequestId request) const {
-  const std::size_t index = std::to_underlying(request);
-  return index < requests_.size() && requests_[index].handle
-             ? gpiod_line_request_get_fd(requests_[index].handle.get())
-             : -1;
+int GpioCdev::event_fd(RequestId id) const {
+  gpiod_line_request* const request = held(id);
+  return request != nullptr ? gpiod_line_request_get_fd(request) : -1;
 }
 
 Result<std::size_t> GpioCdev::read_events(RequestId request, std::span<LineEvent> events) {
@@ -505,9 +531,9 @@ Result<std::size_t> GpioCdev::read_events(RequestId request, std::span<LineEvent
   return static_cast<std::size_t>(size) / sizeof(LineEvent);
 }
 
-void GpioCdev::release(RequestId request) {
-  if (Request* const held = slot(request); held != nullptr) {
-    *held = {};
+void GpioCdev::release(RequestId id) {
+  if (held(id) != nullptr) {
+    requests_[std::to_underlying(id)].reset();
   }
 }
 
@@ -519,9 +545,9 @@ GpioCdev::Chip* GpioCdev::chip_of(LineAddress line) {
   return chip != chips.end() && line.offset < chip->size ? &*chip : nullptr;
 }
 
-GpioCdev::Request* GpioCdev::slot(RequestId id) {
+gpiod_line_request* GpioCdev::held(RequestId id) const {
   const std::size_t index = std::to_underlying(id);
-  return index < requests_.size() && requests_[index].handle ? &requests_[index] : nullptr;
+  return index < requests_.size() ? requests_[index].get() : nullptr;
 }
 
 }  // namespace millrace::hal

@@ -21,16 +21,27 @@ namespace millrace::hal {
 
 /// The lines of all GPIO chips of this machine, by the kernel's character devices and libgpiod 2.
 ///
-/// Tables of fixed size hold chips and requests. What libgpiod allocates for them lives as long as
-/// they do; what it needs for a call is freed within the call. Events do not pass through libgpiod:
-/// they are read from the kernel straight into the caller's memory.
-class GpioCdev final : public Gpio {
+/// A table of fixed size holds the chips; requests and all that libgpiod allocates live in memory
+/// given by the owner: see StaticGpioCdev. Events do not pass through libgpiod: they are read from
+/// the kernel straight into the caller's memory.
+///
+/// One object at a time, as libgpiod's memory is one for the process.
+class GpioCdev : public Gpio {
  public:
   /// More than any board has: a Raspberry Pi 5 has five or six, its symbolic link not counted.
   static constexpr std::size_t max_chips = 16;
 
-  /// Requests at a time, of any number of lines each; every one holds a descriptor.
-  static constexpr std::size_t max_requests = 64;
+  struct Close {
+    void operator()(gpiod_chip* chip) const;
+    void operator()(gpiod_line_request* request) const;
+  };
+  using Request = std::unique_ptr<gpiod_line_request, Close>;
+
+  /// There can be as many requests at a time, of any number of lines each, as there are `requests`;
+  /// every one holds a descriptor. On a 64-bit machine libgpiod needs, out of `libgpiod_memory`,
+  /// about 320 bytes a request, 80 for each line of the one that is being made or changed, and
+  /// 2 KiB. Both must outlive the object.
+  GpioCdev(std::span<Request> requests, std::span<std::byte> libgpiod_memory);
 
   /// Opens every /dev/gpiochip*, by ascending number. A second name of the same chip, as the
   /// Raspberry Pi's system gives to one of them, is passed over. A machine without GPIO is no
@@ -49,9 +60,10 @@ class GpioCdev final : public Gpio {
   [[nodiscard]] Result<LineAddress> at(std::size_t index) override;
   [[nodiscard]] Result<LineInfo> info(LineAddress line) override;
 
-  /// The kernel rounds `event_buffer` up to a power of two, takes at most 1024, and refuses 1 with
-  /// EINVAL where a line reports edges. E2BIG when the settings differ in more ways than one call
-  /// to the kernel can carry (GPIO_V2_LINE_NUM_ATTRS_MAX, 10). Two system calls.
+  /// ENOSPC when all requests are in use, and ENOBUFS when libgpiod's memory is: nothing else is
+  /// affected. The kernel rounds `event_buffer` up to a power of two, takes at most 1024, and
+  /// refuses 1 with EINVAL where a line reports edges. E2BIG when the settings differ in more ways
+  /// than one call to the kernel can carry (GPIO_V2_LINE_NUM_ATTRS_MAX, 10). Two system calls.
   [[nodiscard]] Result<RequestId> request(std::span<const LineAddress> lines,
                                           std::span<const LineSettings> settings,
                                           const char* consumer,
@@ -70,12 +82,10 @@ class GpioCdev final : public Gpio {
                                                 std::span<LineEvent> events) override;
   void release(RequestId request) override;
 
- private:
-  struct Close {
-    void operator()(gpiod_chip* chip) const;
-    void operator()(gpiod_line_request* request) const;
-  };
+ protected:
+  ~GpioCdev() = default;
 
+ private:
   struct Chip {
     std::unique_ptr<gpiod_chip, Close> handle;
     FixedString<32> label;
@@ -84,24 +94,34 @@ class GpioCdev final : public Gpio {
     std::uint16_t serial = 0;  // LineAddress::chip: never used again, so that no address is stale
   };
 
-  struct Request {
-    std::unique_ptr<gpiod_line_request, Close> handle;
-    std::array<unsigned int, max_lines_per_request> offsets{};
-    std::size_t size = 0;  // lines
-  };
-
   [[nodiscard]] Result<void> add_chips();
   [[nodiscard]] Result<void> add_chip(unsigned int number);
   [[nodiscard]] Result<LineAddress> find_by_name(std::string_view name);
   [[nodiscard]] Result<LineAddress> find_by_offset(std::string_view name);
   [[nodiscard]] Chip* chip_of(LineAddress line);
-  [[nodiscard]] Request* slot(RequestId id);
+  [[nodiscard]] gpiod_line_request* held(RequestId id) const;
 
   std::array<Chip, max_chips> chips_{};
   std::size_t chip_count_ = 0;
   std::uint16_t next_serial_ = 0;
   bool denied_ = false;  // there are chips that may not be opened
-  std::array<Request, max_requests> requests_{};
+  std::span<Request> requests_;
+};
+
+/// The memory of a GpioCdev: a base class, so that it is there before the GpioCdev is.
+template <std::size_t Requests, std::size_t LibgpiodMemory>
+struct GpioCdevMemory {
+  std::array<GpioCdev::Request, Requests> requests{};
+  alignas(std::max_align_t) std::array<std::byte, LibgpiodMemory> libgpiod{};
+};
+
+/// A GpioCdev with its memory: `Requests` at a time, and `LibgpiodMemory` bytes for libgpiod.
+template <std::size_t Requests, std::size_t LibgpiodMemory>
+class StaticGpioCdev final : private GpioCdevMemory<Requests, LibgpiodMemory>, public GpioCdev {
+  using Memory = GpioCdevMemory<Requests, LibgpiodMemory>;
+
+ public:
+  StaticGpioCdev() : GpioCdev(Memory::requests, Memory::libgpiod) {}
 };
 
 }  // namespace millrace::hal

@@ -7,9 +7,9 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdlib>
-#include <dlfcn.h>
 #include <unistd.h>
 
+#include "hal/code_address.hpp"
 #include "hal/fixed_string.hpp"
 
 #if defined(__has_feature)
@@ -29,25 +29,14 @@ enum class State : std::uint8_t { off, count, abort };
 constexpr auto relaxed = std::memory_order_relaxed;
 
 std::atomic<State> state = State::off;
-std::atomic<std::uint32_t> exemptions = 0;
 std::atomic<std::uint64_t> seen = 0;
-std::atomic<std::uint64_t> exempt = 0;
 
 #if !defined(MILLRACE_SANITIZED)
 [[noreturn]] void report(const char* function, std::size_t size, void* caller) {
   state.store(State::off, relaxed);
-  Dl_info info{};
-  FixedString<255> text;
-  text.append("error: ", function, "(", size, ") was called after the start of the loop, at 0x",
-              hex(reinterpret_cast<std::uintptr_t>(caller)));
-  // A static program knows no names.
-  if (::dladdr(caller, &info) != 0 && info.dli_sname != nullptr) {
-    text.append(" in ", info.dli_sname);
-  }
-  if (info.dli_fname != nullptr) {
-    text.append(" of ", info.dli_fname);
-  }
-  text.append("\n");
+  FixedString<400> text("error: ");
+  text.append(function, "(", size, ") was called after the start of the loop, at ",
+              describe_code(caller), "\n");
   [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.c_str(), text.size());
   std::abort();
 }
@@ -55,10 +44,6 @@ std::atomic<std::uint64_t> exempt = 0;
 void note(const char* function, std::size_t size, void* caller) {
   const State now = state.load(relaxed);
   if (now == State::off) {
-    return;
-  }
-  if (exemptions.load(relaxed) > 0) {
-    exempt.fetch_add(1, relaxed);
     return;
   }
   seen.fetch_add(1, relaxed);
@@ -80,17 +65,12 @@ bool available() {
 
 void arm(Action action) {
   seen.store(0, relaxed);
-  exempt.store(0, relaxed);
   state.store(action == Action::abort ? State::abort : State::count, relaxed);
 }
 
 void disarm() { state.store(State::off, relaxed); }
 
 std::uint64_t calls() { return seen.load(relaxed); }
-std::uint64_t exempt_calls() { return exempt.load(relaxed); }
-
-Exemption::Exemption() { exemptions.fetch_add(1, relaxed); }
-Exemption::~Exemption() { exemptions.fetch_sub(1, relaxed); }
 
 }  // namespace millrace::hal::heap_trap
 

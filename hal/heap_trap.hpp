@@ -22,19 +22,7 @@ enum class Action : std::uint8_t {
 void arm(Action action);
 void disarm();
 
-/// Allocations since arm(), those of an Exemption not included. Any thread.
+/// Allocations since arm(). Any thread.
 [[nodiscard]] std::uint64_t calls();
-/// Allocations since arm() under an Exemption. Any thread.
-[[nodiscard]] std::uint64_t exempt_calls();
-
-/// For as long as it lives, allocations of any thread are counted apart and let pass: around calls
-/// to a library that can't do without.
-class Exemption {
- public:
-  Exemption();
-  Exemption(const Exemption&) = delete;
-  Exemption& operator=(const Exemption&) = delete;
-  ~Exemption();
-};
 
 }  // namespace millrace::hal::heap_trap

@@ -13,8 +13,9 @@
 namespace millrace {
 
 /// The GPIO of the board that this is built for: the kernel's, or the simulation.
-using BoardGpio = std::conditional_t<board::selected::board.gpio == board::GpioBackend::simulation,
-                                     hal::GpioSim, hal::GpioCdev>;
+using BoardGpio = std::conditional_t<
+    board::selected::board.gpio == board::GpioBackend::simulation, hal::GpioSim,
+    hal::StaticGpioCdev<board::capacities.lines, board::capacities.libgpiod_memory>>;
 
 /// Finds a line by the board's name for it.
 [[nodiscard]] inline Result<hal::LineAddress> find_line(hal::Gpio& gpio, std::string_view name) {

@@ -12,7 +12,9 @@
 #include "firmware/gateway/version.hpp"
 #include "hal/error_text.hpp"
 #include "hal/heap_trap.hpp"
+#include "hal/libgpiod_memory.hpp"
 #include "hal/log.hpp"
+#include "hal/memory.hpp"
 
 namespace millrace {
 namespace {
@@ -606,10 +608,22 @@ bool ControlCommands::make_status(std::size_t n, Row& row) {
                  " watched=", session_.events().filter.lines().count());
       return true;
     case after_queues + 2:
-      row.append("heap calls-since-start=", hal::heap_trap::calls(),
-                 " by-libgpiod=", hal::heap_trap::exempt_calls());
+      row.append("heap calls-since-start=", hal::heap_trap::calls());
       return true;
     case after_queues + 3: {
+      const auto usage = hal::memory_usage().value_or(hal::MemoryUsage{});
+      row.append("memory mapped=", usage.mapped, " resident=", usage.resident,
+                 " stack-high-water=", hal::stack_high_water(),
+                 " stack-prepared=", board::selected::budget.stack);
+      return true;
+    }
+    case after_queues + 4: {
+      const SegregatedPool::Statistics memory = hal::libgpiod_memory::statistics();
+      row.append("libgpiod allocations=", memory.allocated, " refused=", memory.refused,
+                 " memory-used=", memory.used, " memory-high-water=", memory.high_water);
+      return true;
+    }
+    case after_queues + 5: {
       std::uint32_t claimed = 0;
       std::uint32_t watched = 0;
       for (std::size_t i = 0; i < gpio.size(); ++i) {
@@ -625,7 +639,7 @@ bool ControlCommands::make_status(std::size_t n, Row& row) {
     default:
       break;
   }
-  const std::size_t after_gpio = n - (after_queues + 4);
+  const std::size_t after_gpio = n - (after_queues + 6);
   if (after_gpio < server.uarts().size()) {
     return make_uart(after_gpio, row);
   }
@@ -644,6 +658,7 @@ bool ControlCommands::make_limit(std::size_t n, Row& row) {
   const ReactorStatistics loop = server.reactor().statistics();
   const ReactorLimits& reactor = server.reactor().limits();
   const board::Capacities& capacities = board::capacities;
+  const SegregatedPool::Statistics libgpiod = hal::libgpiod_memory::statistics();
   const auto limit = [&row](std::string_view name, std::size_t most) {
     row.append("limit ", name, ' ', most);
   };
@@ -669,28 +684,32 @@ bool ControlCommands::make_limit(std::size_t n, Row& row) {
       limit_used("lines", capacities.lines, server.gpio().size());
       return true;
     case 5:
-      limit_used("uarts", capacities.uarts, server.uarts().size());
+      limit_used("libgpiod-memory", capacities.libgpiod_memory, libgpiod.used);
+      row.append(" high-water=", libgpiod.high_water);
       return true;
     case 6:
-      limit_used("listeners", capacities.listeners, server.listener_count());
+      limit_used("uarts", capacities.uarts, server.uarts().size());
       return true;
     case 7:
+      limit_used("listeners", capacities.listeners, server.listener_count());
+      return true;
+    case 8:
       limit_used("connections", capacities.connections, server.statistics().open);
       row.append(" high-water=", server.statistics().most);
       return true;
-    case 8:
+    case 9:
       limit("line-length", capacities.line_length);
       return true;
-    case 9:
+    case 10:
       limit("receive-ring", capacities.receive_ring);
       return true;
-    case 10:
+    case 11:
       limit("send-ring", capacities.send_ring);
       return true;
-    case 11:
+    case 12:
       limit("uart-ring", capacities.uart_ring);
       return true;
-    case 12:
+    case 13:
       limit("events", capacities.events);
       return true;
     default:

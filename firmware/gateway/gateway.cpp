@@ -8,8 +8,10 @@
 #include "drivers/uart_settings.hpp"
 #include "firmware/gateway/version.hpp"
 #include "hal/error_text.hpp"
+#include "hal/growth_trap.hpp"
 #include "hal/heap_trap.hpp"
 #include "hal/log.hpp"
+#include "hal/memory.hpp"
 #include "hal/print.hpp"
 #include "hal/system.hpp"
 
@@ -18,6 +20,16 @@ namespace {
 
 using hal::log;
 using hal::LogLevel;
+
+void watch_memory(hal::heap_trap::Action when_allocated) {
+  hal::heap_trap::arm(when_allocated);
+  if (when_allocated != hal::heap_trap::Action::abort) {
+    return;
+  }
+  if (const auto armed = hal::growth_trap::arm(); !armed) {
+    log(LogLevel::warning, "only malloc() and its family are watched: ", describe(armed.error()));
+  }
+}
 
 }  // namespace
 
@@ -35,8 +47,10 @@ ExitCode Gateway::run(const Options& options) {
     server_.close();
     return ExitCode::no_address;
   }
-  introduce(options);
-  hal::heap_trap::arm(options.heap_trap);
+  // All the memory that there will ever be is there now.
+  hal::prepare_stack(board::selected::budget.stack);
+  introduce(options, hal::lock_memory());
+  watch_memory(options.heap_trap);
   const auto exit = reactor_.run();
   hal::heap_trap::disarm();
   if (!exit) {
@@ -109,7 +123,7 @@ bool Gateway::open_listeners(const Options& options) {
   return true;
 }
 
-void Gateway::introduce(const Options& options) const {
+void Gateway::introduce(const Options& options, const Result<void>& locked) const {
   hal::print("Millrace ", version, " on board ", options.board->name, ": ",
              options.board->description);
   if (gpio_.size() > 0) {
@@ -125,6 +139,11 @@ void Gateway::introduce(const Options& options) const {
   }
   for (const auto& address : std::span(addresses_).first(listener_count_)) {
     hal::print("  control  ", address.text());
+  }
+  if (locked) {
+    hal::print("  memory   locked");
+  } else {
+    hal::print("  memory   not locked: ", describe(locked.error()));
   }
   for (const auto& address : std::span(addresses_).first(listener_count_)) {
     if (address.family() != hal::SocketAddress::Family::unix_path) {

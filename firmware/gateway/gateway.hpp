@@ -40,13 +40,14 @@ class Gateway {
   [[nodiscard]] Result<void> open_loop();
   [[nodiscard]] bool open_devices(const Options& options);
   [[nodiscard]] bool open_listeners(const Options& options);
-  void introduce(const Options& options) const;
+  /// Says what is served, and whether the memory could be locked.
+  void introduce(const Options& options, const Result<void>& locked) const;
   void on_signal(const Message& message);
   void on_quit(const Message& message);
 
   StaticReactor<limits> reactor_;
   hal::SignalFd signals_;
-  hal::GpioCdev gpio_cdev_;
+  hal::StaticGpioCdev<board::capacities.lines, board::capacities.libgpiod_memory> gpio_cdev_;
   hal::GpioSim gpio_sim_;
   std::array<GatewayLog::Reader, board::capacities.connections> readers_{};
   GatewayLog log_{readers_};

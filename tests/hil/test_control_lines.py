@@ -239,12 +239,15 @@ def test_status_counts_what_has_happened(client, gateway):
     c.ok("set GPIO2=1")
     first = c.status()
     assert list(first) == ["gateway", "loop", "queue urgent", "queue normal", "queue background", "connections",
-                           "events", "heap", "gpio", "uart uart0 open", "uart uart1 open"]
+                           "events", "heap", "memory", "libgpiod", "gpio", "uart uart0 open", "uart uart1 open"]
     assert first["gateway"]["board"] == "sim"
     assert first["loop"]["poller"] in ("epoll", "poll", "select")
     assert first["connections"] == {"open": 1, "most": 1, "served": 1, "refused": 0, "displaced": 0}
     assert first["events"] == {"logged": 21, "lost-by-clients": 0, "watched": 1}
-    assert first["heap"] == {"calls-since-start": 0, "by-libgpiod": 0}
+    assert first["heap"] == {"calls-since-start": 0}
+    assert 0 < first["memory"]["resident"] <= first["memory"]["mapped"]
+    assert 0 < first["memory"]["stack-high-water"] < first["memory"]["stack-prepared"]
+    assert first["libgpiod"] == {"allocations": 0, "refused": 0, "memory-used": 0, "memory-high-water": 0}
     assert first["gpio"] == {"lines": 32, "missing": 0, "claimed": 2, "watched": 1, "edges": 20, "lost-by-kernel": 0}
     for name in ("uart0", "uart1"):
         assert first[f"uart {name} open"]["path"] == gateway.uarts[name]
@@ -255,6 +258,7 @@ def test_status_counts_what_has_happened(client, gateway):
     for row, counter in (("loop", "turns"), ("loop", "sleeps"), ("queue normal", "dispatched")):
         assert second[row][counter] > first[row][counter]
     assert second["loop"]["turns"] >= second["loop"]["sleeps"]
+    assert second["memory"]["mapped"] == first["memory"]["mapped"]
 
 
 def test_limits_shows_how_many_of_everything_there_is_and_is_in_use(client):
@@ -267,7 +271,7 @@ def test_limits_shows_how_many_of_everything_there_is_and_is_in_use(client):
         word, name, most, *rest = row.split()
         assert word == "limit"
         limits[name] = int(most), {key: int(value) for key, value in (pair.split("=") for pair in rest)}
-    assert list(limits) == ["fds", "timers", "messages", "mailbox", "lines", "uarts", "listeners", "connections",
+    assert list(limits) == ["fds", "timers", "messages", "mailbox", "lines", "libgpiod-memory", "uarts", "listeners", "connections",
                             "line-length", "receive-ring", "send-ring", "uart-ring", "events"]
     assert limits["lines"] == (32, {"used": 32})
     assert limits["connections"] == (64, {"used": 3, "high-water": 3})

@@ -136,9 +136,10 @@ def test_it_says_what_it_serves_and_a_line_to_try(gateway):
     assert lines[3] == f"  uart1    {gateway.uarts['uart1']} at 115200,8N1"
     assert lines[4] == f"  control  127.0.0.1:{gateway.port}"
     assert lines[5] == f"  control  unix:{gateway.unix_path}"
+    assert re.fullmatch("  memory   (locked|not locked: .*; allow it: .*)", lines[6])
     # The line is meant to be tried; what it pipes into nc is fit to be sent as it is.
     shown = re.fullmatch(r"Try: (printf '.*') \| nc -N 127\.0\.0\.1 (\d+)     or talk to it: nc 127\.0\.0\.1 \2",
-                         lines[6])
+                         lines[7])
     assert int(shown[2]) == gateway.port
     c = gateway.connect()
     c.send_bytes(subprocess.run(["sh", "-c", shown[1]], capture_output=True, check=True).stdout)

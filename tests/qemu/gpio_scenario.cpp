@@ -488,7 +488,7 @@ class Scenario {
 };
 
 GpioSim sim;
-GpioCdev cdev;
+StaticGpioCdev<32, 16384> cdev;
 
 }  // namespace
 

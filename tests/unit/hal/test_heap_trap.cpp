@@ -129,36 +129,6 @@ TEST_F(HeapTrap, arming_starts_to_count_afresh) {
   EXPECT_EQ(heap_trap::calls(), 0);
 }
 
-TEST_F(HeapTrap, exempt_calls_are_counted_apart) {
-  heap_trap::arm(Action::count);
-  {
-    const heap_trap::Exemption library;
-    keep(std::malloc(10));
-    {
-      const heap_trap::Exemption nested;
-      keep(std::malloc(10));
-    }
-    keep(std::malloc(10));
-  }
-  keep(std::malloc(10));
-  const auto calls = heap_trap::calls();
-  const auto exempt = heap_trap::exempt_calls();
-  heap_trap::disarm();
-  EXPECT_EQ(calls, 1);
-  EXPECT_EQ(exempt, 3);
-}
-
-TEST_F(HeapTrap, an_exempt_call_does_not_abort) {
-  heap_trap::arm(Action::abort);
-  {
-    const heap_trap::Exemption library;
-    keep(std::malloc(10));
-  }
-  heap_trap::disarm();
-  EXPECT_EQ(heap_trap::exempt_calls(), 1);
-  EXPECT_EQ(heap_trap::calls(), 0);
-}
-
 TEST_F(HeapTrap, other_threads_are_seen_too) {
   // The thread is there before the trap is armed: starting one allocates.
   std::atomic<bool> armed = false;

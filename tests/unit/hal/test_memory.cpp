@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#include <cstddef>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <string>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "hal/heap_trap.hpp"
+#include "hal/memory.hpp"
+
+namespace millrace::hal {
+namespace {
+
+/// A line of /proc/self/status, in bytes.
+std::size_t status(const std::string& name) {
+  std::ifstream file("/proc/self/status");
+  for (std::string word; file >> word;) {
+    if (word == name + ":") {
+      std::size_t kilobytes = 0;
+      file >> kilobytes;
+      return kilobytes * 1024;
+    }
+  }
+  ADD_FAILURE() << "no " << name << " in /proc/self/status";
+  return 0;
+}
+
+TEST(Memory, usage_is_what_the_kernel_says_and_sees_a_mapping) {
+  constexpr std::size_t size = 32U << 20U;
+  const auto before = memory_usage();
+  ASSERT_TRUE(before) << before.error().what;
+  void* const memory =
+      ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(memory, MAP_FAILED);
+  const auto after = memory_usage();
+  ASSERT_TRUE(after);
+  EXPECT_GE(after->mapped, before->mapped + size);
+  EXPECT_EQ(after->mapped, status("VmSize"));
+  EXPECT_GT(after->resident, 0U);
+  EXPECT_LT(after->resident, after->mapped);
+  ::munmap(memory, size);
+  EXPECT_LT(memory_usage()->mapped, after->mapped);
+}
+
+[[gnu::noinline]] void touch(char* page) { *static_cast<volatile char*>(page) = 1; }
+
+// A frame of which one byte in a page is written.
+[[gnu::noinline]] void use_stack(std::size_t pages) {
+  char page[4096];  // NOLINT(modernize-avoid-c-arrays): not to be initialised
+  touch(page);
+  if (pages > 1) {
+    use_stack(pages - 1);
+  }
+  touch(page);
+}
+
+TEST(Memory, the_stack_tells_how_deep_it_was) {
+  EXPECT_EQ(stack_high_water(), 0U);
+  prepare_stack(64 * 1024);
+  EXPECT_LT(stack_high_water(), 4096U);
+  use_stack(4);
+  const std::size_t four = stack_high_water();
+  EXPECT_GE(four, 4 * 4096U);
+  EXPECT_LT(four, 6 * 4096U);
+  use_stack(2);
+  EXPECT_EQ(stack_high_water(), four);
+  use_stack(8);
+  EXPECT_GE(stack_high_water(), 8 * 4096U);
+  EXPECT_LT(stack_high_water(), 10 * 4096U);
+  use_stack(40);
+  EXPECT_LE(stack_high_water(), 64 * 1024 + 1024U);
+}
+
+TEST(Memory, preparing_the_stack_brings_its_pages_in) {
+  constexpr std::size_t size = 512 * 1024;
+  const std::size_t before = status("VmStk");
+  prepare_stack(size);
+  EXPECT_GE(status("VmStk"), size);
+  EXPECT_GE(status("VmStk"), before);
+  const auto faults = [] {
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_minflt;
+  };
+  const auto faults_before = faults();
+  use_stack(100);
+  EXPECT_LE(faults() - faults_before, 1);
+}
+
+TEST(Memory, locking_holds_every_page_or_says_what_is_missing) {
+  if (!heap_trap::available()) {
+    GTEST_SKIP() << "a sanitizer locks nothing";
+  }
+  const auto locked = lock_memory();
+  if (locked) {
+    // What can't be read has no pages: guards, and gaps of libraries.
+    EXPECT_GT(status("VmLck"), status("VmRSS") / 2);
+    ::munlockall();
+  } else {
+    EXPECT_TRUE(locked.error().number == EPERM || locked.error().number == ENOMEM);
+    EXPECT_NE(std::string(locked.error().remedy).find("LimitMEMLOCK"), std::string::npos);
+  }
+}
+
+TEST(MemoryDeathTest, locking_more_than_is_allowed_fails_and_names_the_limit) {
+  const auto as_nobody = [] {
+    const rlimit limit{.rlim_cur = 65536, .rlim_max = 65536};
+    if (::setrlimit(RLIMIT_MEMLOCK, &limit) != 0 || (::geteuid() == 0 && ::setuid(65534) != 0)) {
+      ::_exit(3);
+    }
+    const auto locked = lock_memory();
+    ::_exit(!locked && locked.error().number == ENOMEM &&
+                    std::string(locked.error().remedy).find("ulimit -l") != std::string::npos
+                ? 0
+                : 1);
+  };
+  if (!heap_trap::available()) {
+    GTEST_SKIP() << "a sanitizer locks nothing";
+  }
+  EXPECT_EXIT(as_nobody(), testing::ExitedWithCode(0), "");
+}
+
+}  // namespace
+}  // namespace millrace::hal
