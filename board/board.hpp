@@ -49,7 +49,7 @@ struct Capacities {
   std::size_t messages = 64;            ///< posted messages waiting in the loop
   std::size_t mailbox = 64;             ///< messages from other threads; a power of two
   std::size_t lines = 32;               ///< GPIO lines
-  std::size_t libgpiod_memory = 16384;  ///< bytes for libgpiod: 320 a line and 6 KiB are enough
+  std::size_t libgpiod_memory = 16384;  ///< bytes for libgpiod: see GpioCdev::memory_for()
   std::size_t uarts = 4;                ///< serial ports
   std::size_t listeners = 4;            ///< addresses that clients can connect to
   std::size_t connections = 16;         ///< clients at once
@@ -60,12 +60,14 @@ struct Capacities {
   std::size_t events = 1024;            ///< edges and changes that a slow client can be behind
 };
 
+inline constexpr std::size_t kib = 1024;
+
 /// What a firmware may take, in bytes: the build fails over it, and `make memory-map` tells who
 /// takes what.
 struct Budget {
-  std::size_t code = 512 * 1024;    ///< loaded read-only: .text, .rodata, …
-  std::size_t memory = 512 * 1024;  ///< .data and .bss
-  std::size_t stack = 32 * 1024;    ///< of the loop's thread, at its worst
+  std::size_t code = 512 * kib;    ///< loaded read-only: .text, .rodata, …
+  std::size_t memory = 512 * kib;  ///< .data and .bss
+  std::size_t stack = 32 * kib;    ///< of the loop's thread, at its worst
 };
 
 /// `Count` lines GPIO0 … as the Raspberry Pi's header has them. Their kernel names differ between

@@ -21,7 +21,7 @@ inline constexpr Board board = {
     .uarts = uarts,
 };
 inline constexpr Capacities capacities = {
-    .fds = 256, .lines = 192, .libgpiod_memory = 68 * 1024, .connections = 32};
-inline constexpr Budget budget = {.memory = 768 * 1024};
+    .fds = 256, .lines = 192, .libgpiod_memory = 68 * kib, .connections = 32};
+inline constexpr Budget budget = {.memory = 768 * kib};
 
 }  // namespace millrace::board::generic

@@ -21,6 +21,6 @@ inline constexpr Board board = {
 };
 inline constexpr Capacities capacities = {
     .fds = 96, .lines = 28, .connections = 8, .send_ring = 4096, .events = 512};
-inline constexpr Budget budget = {.memory = 256 * 1024};
+inline constexpr Budget budget = {.memory = 256 * kib};
 
 }  // namespace millrace::board::rpi_zero2w

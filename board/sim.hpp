@@ -20,6 +20,6 @@ inline constexpr Board board = {
     .uarts = uarts,
 };
 inline constexpr Capacities capacities = {.fds = 256, .connections = 64};
-inline constexpr Budget budget = {.memory = 1024 * 1024};
+inline constexpr Budget budget = {.memory = 1024 * kib};
 
 }  // namespace millrace::board::sim

@@ -444,12 +444,12 @@ Result<RequestId> GpioCdev::request(std::span<const LineAddress> lines,
   return RequestId{static_cast<std::uint16_t>(free - requests_.begin())};
 }
 
-Result<void> GpioCdev::reconfigure(RequestId id, std::span<const LineSettings> settings) {
-  gpiod_line_request* const request = held(id);
-  if (request == nullptr) {
+Result<void> GpioCdev::reconfigure(RequestId request, std::span<const LineSettings> settings) {
+  gpiod_line_request* const theirs = held(request);
+  if (theirs == nullptr) {
     return no_such_request();
   }
-  const Offsets offsets = offsets_of(request);
+  const Offsets offsets = offsets_of(theirs);
   if (settings.size() != offsets.size) {
     return fail(EINVAL, "a GPIO request needs settings for each of its lines");
   }
@@ -460,20 +460,20 @@ Result<void> GpioCdev::reconfigure(RequestId id, std::span<const LineSettings> s
   if (!config) {
     return std::unexpected(config.error());
   }
-  if (gpiod_line_request_reconfigure_lines(request, config->get()) != 0) {
+  if (gpiod_line_request_reconfigure_lines(theirs, config->get()) != 0) {
     return line_error("cannot reconfigure the GPIO lines");
   }
   return {};
 }
 
-Result<LineMask> GpioCdev::get(RequestId id, LineMask which) {
-  gpiod_line_request* const request = held(id);
-  if (request == nullptr) {
+Result<LineMask> GpioCdev::get(RequestId request, LineMask which) {
+  gpiod_line_request* const theirs = held(request);
+  if (theirs == nullptr) {
     return no_such_request();
   }
-  const Offsets chosen = offsets_of(request, which);
+  const Offsets chosen = offsets_of(theirs, which);
   std::array<gpiod_line_value, max_lines_per_request> values;
-  if (gpiod_line_request_get_values_subset(request, chosen.size, chosen.values.data(),
+  if (gpiod_line_request_get_values_subset(theirs, chosen.size, chosen.values.data(),
                                            values.data()) != 0) {
     return line_error("cannot read the GPIO lines");
   }
@@ -487,12 +487,12 @@ Result<LineMask> GpioCdev::get(RequestId id, LineMask which) {
   return levels;
 }
 
-Result<void> GpioCdev::set(RequestId id, LineMask which, LineMask levels) {
-  gpiod_line_request* const request = held(id);
-  if (request == nullptr) {
+Result<void> GpioCdev::set(RequestId request, LineMask which, LineMask levels) {
+  gpiod_line_request* const theirs = held(request);
+  if (theirs == nullptr) {
     return no_such_request();
   }
-  const Offsets chosen = offsets_of(request, which);
+  const Offsets chosen = offsets_of(theirs, which);
   std::array<gpiod_line_value, max_lines_per_request> values;
   std::size_t next = 0;
   for (std::size_t i = 0; next < chosen.size; ++i) {
@@ -501,16 +501,16 @@ Result<void> GpioCdev::set(RequestId id, LineMask which, LineMask levels) {
     }
   }
   // One ioctl, which looks for a line that is not an output before it changes any.
-  if (gpiod_line_request_set_values_subset(request, chosen.size, chosen.values.data(),
+  if (gpiod_line_request_set_values_subset(theirs, chosen.size, chosen.values.data(),
                                            values.data()) != 0) {
     return line_error("cannot drive the GPIO lines");
   }
   return {};
 }
 
-int GpioCdev::event_fd(RequestId id) const {
-  gpiod_line_request* const request = held(id);
-  return request != nullptr ? gpiod_line_request_get_fd(request) : -1;
+int GpioCdev::event_fd(RequestId request) const {
+  gpiod_line_request* const theirs = held(request);
+  return theirs != nullptr ? gpiod_line_request_get_fd(theirs) : -1;
 }
 
 Result<std::size_t> GpioCdev::read_events(RequestId request, std::span<LineEvent> events) {
@@ -531,9 +531,9 @@ Result<std::size_t> GpioCdev::read_events(RequestId request, std::span<LineEvent
   return static_cast<std::size_t>(size) / sizeof(LineEvent);
 }
 
-void GpioCdev::release(RequestId id) {
-  if (held(id) != nullptr) {
-    requests_[std::to_underlying(id)].reset();
+void GpioCdev::release(RequestId request) {
+  if (held(request) != nullptr) {
+    requests_[std::to_underlying(request)].reset();
   }
 }
 
@@ -545,8 +545,8 @@ GpioCdev::Chip* GpioCdev::chip_of(LineAddress line) {
   return chip != chips.end() && line.offset < chip->size ? &*chip : nullptr;
 }
 
-gpiod_line_request* GpioCdev::held(RequestId id) const {
-  const std::size_t index = std::to_underlying(id);
+gpiod_line_request* GpioCdev::held(RequestId request) const {
+  const std::size_t index = std::to_underlying(request);
   return index < requests_.size() ? requests_[index].get() : nullptr;
 }
 

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <memory>
@@ -37,10 +38,15 @@ class GpioCdev : public Gpio {
   };
   using Request = std::unique_ptr<gpiod_line_request, Close>;
 
+  /// Bytes that libgpiod needs for so many requests at a time, and to make or change one of so many
+  /// lines: as measured with versions 2.1 and 2.2 on 64-bit machines, others need less.
+  [[nodiscard]] static constexpr std::size_t memory_for(std::size_t requests, std::size_t lines) {
+    return 320 * requests + 80 * std::min(lines, max_lines_per_request) + 2048;
+  }
+
   /// There can be as many requests at a time, of any number of lines each, as there are `requests`;
-  /// every one holds a descriptor. On a 64-bit machine libgpiod needs, out of `libgpiod_memory`,
-  /// about 320 bytes a request, 80 for each line of the one that is being made or changed, and
-  /// 2 KiB. Both must outlive the object.
+  /// every one holds a descriptor. For `libgpiod_memory` see memory_for(). Both must outlive the
+  /// object.
   GpioCdev(std::span<Request> requests, std::span<std::byte> libgpiod_memory);
 
   /// Opens every /dev/gpiochip*, by ascending number. A second name of the same chip, as the
@@ -99,7 +105,7 @@ class GpioCdev : public Gpio {
   [[nodiscard]] Result<LineAddress> find_by_name(std::string_view name);
   [[nodiscard]] Result<LineAddress> find_by_offset(std::string_view name);
   [[nodiscard]] Chip* chip_of(LineAddress line);
-  [[nodiscard]] gpiod_line_request* held(RequestId id) const;
+  [[nodiscard]] gpiod_line_request* held(RequestId request) const;
 
   std::array<Chip, max_chips> chips_{};
   std::size_t chip_count_ = 0;

@@ -40,6 +40,7 @@ constexpr std::uint32_t map_call = SYS_mmap2;
 
 // Where the function that made the system call returns to: its caller, as long as it is one of
 // libc's plain wrappers.
+// NOLINTBEGIN(performance-no-int-to-ptr): registers
 const void* caller(const ucontext_t& context) {
 #if defined(__x86_64__)
   return *reinterpret_cast<void* const*>(context.uc_mcontext.gregs[REG_RSP]);
@@ -49,6 +50,7 @@ const void* caller(const ucontext_t& context) {
   return reinterpret_cast<const void*>(context.uc_mcontext.arm_lr);
 #endif
 }
+// NOLINTEND(performance-no-int-to-ptr)
 
 void on_trapped(int /*signal*/, siginfo_t* info, void* context) {
   const auto call = static_cast<std::uint32_t>(info->si_syscall);

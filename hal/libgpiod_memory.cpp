@@ -27,7 +27,7 @@ using millrace::hal::libgpiod_memory::pool;
 void* millrace_libgpiod_malloc(std::size_t size) {
   void* const memory = pool.allocate(size);
   if (memory == nullptr) {
-    errno = ENOMEM;
+    errno = ENOBUFS;
   }
   return memory;
 }

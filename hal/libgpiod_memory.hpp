@@ -24,8 +24,8 @@ void assign(std::span<std::byte> memory);
 }  // namespace millrace::hal::libgpiod_memory
 
 extern "C" {
-/// As the functions of ISO C and POSIX that they stand for. When there is no room: null, and errno
-/// is ENOMEM. realpath() takes no buffer of the caller's.
+/// As the functions of ISO C and POSIX that they stand for, except that errno is ENOBUFS when there
+/// is no room: ENOMEM would be the kernel's. realpath() takes no buffer of the caller's.
 void* millrace_libgpiod_malloc(std::size_t size);
 void* millrace_libgpiod_calloc(std::size_t count, std::size_t size);
 void millrace_libgpiod_free(void* memory);

@@ -46,9 +46,8 @@ Result<void> lock_memory() {
 
 // A sanitizer would take the memory below the frame for nobody's.
 [[gnu::noinline, gnu::no_sanitize("address", "thread")]] void prepare_stack(std::size_t bytes) {
-  auto* const top = reinterpret_cast<volatile Word*>(
-      (reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)) - own_frames) &
-      ~(sizeof(Word) - 1));
+  auto* const frame = static_cast<std::byte*>(__builtin_frame_address(0));
+  auto* const top = reinterpret_cast<volatile Word*>(frame - own_frames);  // frames are aligned
   const std::size_t words = bytes / sizeof(Word);
   for (std::size_t i = 1; i <= words; ++i) {
     *(top - i) = mark;

@@ -37,6 +37,10 @@ class Gateway {
                                            .messages = board::capacities.messages,
                                            .mailbox = board::capacities.mailbox};
 
+  static_assert(board::capacities.libgpiod_memory >=
+                    hal::GpioCdev::memory_for(board::capacities.lines, board::capacities.lines),
+                "raise libgpiod_memory in the board's capacities");
+
   [[nodiscard]] Result<void> open_loop();
   [[nodiscard]] bool open_devices(const Options& options);
   [[nodiscard]] bool open_listeners(const Options& options);

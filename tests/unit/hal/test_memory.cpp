@@ -15,6 +15,8 @@
 namespace millrace::hal {
 namespace {
 
+constexpr std::size_t kib = 1024;
+
 /// A line of /proc/self/status, in bytes.
 std::size_t status(const std::string& name) {
   std::ifstream file("/proc/self/status");
@@ -22,7 +24,7 @@ std::size_t status(const std::string& name) {
     if (word == name + ":") {
       std::size_t kilobytes = 0;
       file >> kilobytes;
-      return kilobytes * 1024;
+      return kilobytes * kib;
     }
   }
   ADD_FAILURE() << "no " << name << " in /proc/self/status";
@@ -48,8 +50,8 @@ TEST(Memory, usage_is_what_the_kernel_says_and_sees_a_mapping) {
 
 [[gnu::noinline]] void touch(char* page) { *static_cast<volatile char*>(page) = 1; }
 
-// A frame of which one byte in a page is written.
-[[gnu::noinline]] void use_stack(std::size_t pages) {
+// A frame for each page.
+[[gnu::noinline]] void use_stack(std::size_t pages) {  // NOLINT(misc-no-recursion)
   char page[4096];  // NOLINT(modernize-avoid-c-arrays): not to be initialised
   touch(page);
   if (pages > 1) {
@@ -60,23 +62,23 @@ TEST(Memory, usage_is_what_the_kernel_says_and_sees_a_mapping) {
 
 TEST(Memory, the_stack_tells_how_deep_it_was) {
   EXPECT_EQ(stack_high_water(), 0U);
-  prepare_stack(64 * 1024);
+  prepare_stack(64 * kib);
   EXPECT_LT(stack_high_water(), 4096U);
   use_stack(4);
   const std::size_t four = stack_high_water();
-  EXPECT_GE(four, 4 * 4096U);
-  EXPECT_LT(four, 6 * 4096U);
+  EXPECT_GE(four, 16 * kib);
+  EXPECT_LT(four, 24 * kib);
   use_stack(2);
   EXPECT_EQ(stack_high_water(), four);
   use_stack(8);
-  EXPECT_GE(stack_high_water(), 8 * 4096U);
-  EXPECT_LT(stack_high_water(), 10 * 4096U);
+  EXPECT_GE(stack_high_water(), 32 * kib);
+  EXPECT_LT(stack_high_water(), 40 * kib);
   use_stack(40);
-  EXPECT_LE(stack_high_water(), 64 * 1024 + 1024U);
+  EXPECT_LE(stack_high_water(), 65 * kib);
 }
 
 TEST(Memory, preparing_the_stack_brings_its_pages_in) {
-  constexpr std::size_t size = 512 * 1024;
+  constexpr std::size_t size = 512 * kib;
   const std::size_t before = status("VmStk");
   prepare_stack(size);
   EXPECT_GE(status("VmStk"), size);
@@ -88,7 +90,9 @@ TEST(Memory, preparing_the_stack_brings_its_pages_in) {
   };
   const auto faults_before = faults();
   use_stack(100);
-  EXPECT_LE(faults() - faults_before, 1);
+  if (heap_trap::available()) {  // a sanitizer has shadow memory for it besides
+    EXPECT_LE(faults() - faults_before, 1);
+  }
 }
 
 TEST(Memory, locking_holds_every_page_or_says_what_is_missing) {
