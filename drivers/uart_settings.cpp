@@ -4,6 +4,7 @@
 #include "drivers/uart_settings.hpp"
 
 #include "drivers/control/words.hpp"
+#include "hal/slice.hpp"
 
 namespace millrace {
 namespace {
@@ -20,9 +21,9 @@ bool parse_frame(std::string_view text, UartSettings& settings) {
   if (text.size() != 3) {
     return false;
   }
-  const auto data_bits = parse_number<std::uint8_t>(text.substr(0, 1));
+  const auto data_bits = parse_number<std::uint8_t>(slice(text, 0, 1));
   const auto parity = parity_letters.find(text[1]);
-  const auto stop_bits = parse_number<std::uint8_t>(text.substr(2, 1));
+  const auto stop_bits = parse_number<std::uint8_t>(slice(text, 2));
   if (!data_bits || *data_bits < 5 || *data_bits > 8 || parity == std::string_view::npos ||
       !stop_bits || *stop_bits < 1 || *stop_bits > 2) {
     return false;

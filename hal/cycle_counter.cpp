@@ -3,6 +3,7 @@
 
 #include "hal/cycle_counter.hpp"
 
+#include <atomic>
 #if defined(__x86_64__)
 #include <algorithm>
 #include <array>
@@ -52,8 +53,15 @@ std::uint64_t measure() { return 0; }
 }  // namespace
 
 std::uint64_t cycles_per_microsecond() {
-  static const std::uint64_t rate = measure();
-  return rate;
+  // Threads that come at the same time measure the same; a static local would need a lock.
+  constexpr std::uint64_t unknown = UINT64_MAX;
+  static constinit std::atomic<std::uint64_t> rate = unknown;
+  std::uint64_t known = rate.load(std::memory_order_relaxed);
+  if (known == unknown) {
+    known = measure();
+    rate.store(known, std::memory_order_relaxed);
+  }
+  return known;
 }
 
 }  // namespace millrace::hal

@@ -16,6 +16,7 @@
 #include "hal/fd.hpp"
 #include "hal/gpio_check.hpp"
 #include "hal/libgpiod_memory.hpp"
+#include "hal/slice.hpp"
 
 namespace millrace::hal {
 namespace {
@@ -351,7 +352,7 @@ Result<LineAddress> GpioCdev::find_by_offset(std::string_view name) {
     return found;
   }
   for (std::size_t chip = 0; chip < chip_count_; ++chip) {
-    if (chips_[chip].label != name.substr(0, colon) || offset >= chips_[chip].size) {
+    if (chips_[chip].label != slice(name, 0, colon) || offset >= chips_[chip].size) {
       continue;
     }
     if (found) {

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "hal/gpio_check.hpp"
+#include "hal/slice.hpp"
 
 namespace millrace::hal {
 namespace {
@@ -88,7 +89,7 @@ Result<LineAddress> GpioSim::find(std::string_view name) {
       return LineAddress{.offset = offset};
     }
   }
-  if (name.starts_with(label) && name.substr(label.size()).starts_with(':')) {
+  if (name.starts_with(label) && slice(name, label.size()).starts_with(':')) {
     const char* const end = name.data() + name.size();
     std::uint16_t offset = 0;
     const auto parsed = std::from_chars(name.data() + label.size() + 1, end, offset);
@@ -153,8 +154,7 @@ Result<RequestId> GpioSim::request(std::span<const LineAddress> lines,
   }
   request.read_end = Fd(ends[0]);
   request.write_end = Fd(ends[1]);
-  request.consumer.append(
-      std::string_view(consumer != nullptr ? consumer : "").substr(0, consumer_size));
+  request.consumer.append(slice(consumer != nullptr ? consumer : "", 0, consumer_size));
   request.capacity = std::bit_ceil(std::min(
       event_buffer != 0 ? event_buffer : lines.size() * events_per_line, max_event_buffer));
   for (std::size_t i = 0; i < lines.size(); ++i) {

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "hal/io.hpp"
+#include "hal/slice.hpp"
 
 namespace millrace::hal {
 namespace {
@@ -28,11 +29,6 @@ constexpr const char* address_forms =
 constexpr std::array<std::uint8_t, 12> mapped_ipv4{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 static_assert(SocketAddress::max_path + 1 == sizeof(sockaddr_un::sun_path));
-
-/// substr() that throws nothing: the ranges below are known to be good.
-std::string_view part(std::string_view text, std::size_t from, std::size_t to) {
-  return {text.data() + from, to - from};
-}
 
 template <std::unsigned_integral T>
 bool parse_decimal(std::string_view text, T& value) {
@@ -155,14 +151,14 @@ Result<SocketAddress> SocketAddress::parse(std::string_view text) {
   constexpr std::string_view unix_prefix = "unix:";
   constexpr const char* what = "not an address to listen on or to connect to";
   if (text.starts_with(unix_prefix)) {
-    return parse_unix(part(text, unix_prefix.size(), text.size()));
+    return parse_unix(slice(text, unix_prefix.size()));
   }
 
   SocketAddress result;
   const std::size_t colon = text.rfind(':');
   const bool port_only = colon == std::string_view::npos;
-  std::string_view host = port_only ? std::string_view() : part(text, 0, colon);
-  if (!parse_decimal(port_only ? text : part(text, colon + 1, text.size()), result.port_)) {
+  std::string_view host = port_only ? std::string_view() : slice(text, 0, colon);
+  if (!parse_decimal(port_only ? text : slice(text, colon + 1), result.port_)) {
     return fail(EINVAL, what, address_forms);
   }
 
@@ -182,12 +178,12 @@ Result<SocketAddress> SocketAddress::parse(std::string_view text) {
   if (!host.ends_with(']')) {
     return fail(EINVAL, what, address_forms);
   }
-  host = part(host, 1, host.size() - 1);
+  host = slice(host, 1, host.size() - 1);
   if (const std::size_t percent = host.find('%'); percent != std::string_view::npos) {
-    if (!parse_decimal(part(host, percent + 1, host.size()), result.interface_)) {
+    if (!parse_decimal(slice(host, percent + 1), result.interface_)) {
       return fail(EINVAL, what, "give the interface by its number: [fe80::1%2]:PORT");
     }
-    host = part(host, 0, percent);
+    host = slice(host, 0, percent);
   }
   if (!parse_ip(AF_INET6, host, result.bytes_.data())) {
     return fail(EINVAL, what, address_forms);

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "hal/slice.hpp"
+
 namespace millrace::control {
 
 std::optional<bool> parse_level(std::string_view text) {
@@ -30,7 +32,7 @@ std::optional<std::chrono::microseconds> parse_duration(std::string_view text) {
     if (!text.ends_with(unit.name)) {
       continue;
     }
-    const auto number = parse_number<std::uint32_t>(text.substr(0, text.size() - unit.name.size()));
+    const auto number = parse_number<std::uint32_t>(slice(text, 0, text.size() - unit.name.size()));
     if (number) {
       return std::chrono::microseconds(*number * unit.microseconds);
     }

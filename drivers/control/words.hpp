@@ -13,6 +13,8 @@
 #include <span>
 #include <string_view>
 
+#include "hal/slice.hpp"
+
 namespace millrace::control {
 
 /// The words of a line: what stands between blanks and tabs. At most N; more are counted only.
@@ -27,7 +29,7 @@ class Words {
       }
       const auto end = std::min(line.find_first_of(blanks, start), line.size());
       if (count_ < N) {
-        words_[count_] = line.substr(start, end - start);
+        words_[count_] = slice(line, start, end);
       }
       ++count_;
       line.remove_prefix(end);
@@ -57,7 +59,7 @@ struct Pair {
   if (at == std::string_view::npos) {
     return {.key = text, .value = {}, .found = false};
   }
-  return {.key = text.substr(0, at), .value = text.substr(at + 1), .found = true};
+  return {.key = slice(text, 0, at), .value = slice(text, at + 1), .found = true};
 }
 
 /// A decimal number, the whole text, within the type's range.

@@ -15,6 +15,7 @@
 #include "hal/libgpiod_memory.hpp"
 #include "hal/log.hpp"
 #include "hal/memory.hpp"
+#include "hal/slice.hpp"
 
 namespace millrace {
 namespace {
@@ -50,7 +51,7 @@ std::string_view name_of(const std::array<std::string_view, N>& names, Enum valu
 /// What the kernel says of a line is other people's text: kept from breaking our lines and quotes.
 FixedString<34> quoted(std::string_view text) {
   FixedString<34> result("\"");
-  for (const char c : text.substr(0, 32)) {
+  for (const char c : slice(text, 0, 32)) {
     // A char has a sign on x86 and none on ARM: either way, only ASCII passes.
     result.append(c < ' ' || c > '~' || c == '"' ? '?' : c);
   }

@@ -9,6 +9,7 @@
 
 #include "firmware/gateway/control_server.hpp"
 #include "hal/io.hpp"
+#include "hal/slice.hpp"
 
 namespace millrace {
 namespace {
@@ -274,7 +275,7 @@ bool ControlSession::execute_line() {
 }
 
 void ControlSession::put(std::string_view line) {
-  output_.write(line.substr(0, longest_row));
+  output_.write(slice(line, 0, longest_row));
   output_.write("\n");
 }
 

@@ -61,5 +61,6 @@ class Gateway {
   std::size_t listener_count_ = 0;
   std::array<hal::SocketAddress, board::capacities.listeners> addresses_{};
 };
+static_assert(sizeof(Gateway) <= board::budget.memory, "raise Budget::memory, or lower capacities");
 
 }  // namespace millrace

@@ -10,6 +10,7 @@
 
 #include "drivers/control/words.hpp"
 #include "drivers/uart_settings.hpp"
+#include "hal/slice.hpp"
 #include "hal/system.hpp"
 
 namespace millrace {
@@ -46,7 +47,7 @@ std::unexpected<OptionError> wrong(std::string_view what, std::string_view where
                                    std::string_view remedy) {
   OptionError text;
   // A long one must not push the remedy out.
-  text.append(what, ", ", where.empty() ? "an empty value" : where.substr(0, 127), ", ", remedy);
+  text.append(what, ", ", where.empty() ? "an empty value" : slice(where, 0, 127), ", ", remedy);
   return std::unexpected(text);
 }
 

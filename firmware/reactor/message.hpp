@@ -11,6 +11,7 @@
 #include <type_traits>
 
 #include "hal/events.hpp"
+#include "hal/slice.hpp"
 #include "hal/time.hpp"
 
 namespace millrace {
@@ -98,7 +99,7 @@ class Handler {
     // "… [with auto Function = &ns::Class::method; …]" (g++), "… [Function = &…]" (clang)
     std::string_view text = __PRETTY_FUNCTION__;
     text.remove_prefix(text.find("Function = ") + std::string_view("Function = ").size());
-    text = text.substr(0, text.find_first_of(";]"));
+    text = slice(text, 0, text.find_first_of(";]"));
     while (text.starts_with('(') || text.starts_with('&')) {
       text.remove_prefix(1);
     }
