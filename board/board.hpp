@@ -58,6 +58,8 @@ struct Capacities {
   std::size_t send_ring = 8192;         ///< bytes to be sent to each client
   std::size_t uart_ring = 4096;         ///< bytes to be sent to each serial port
   std::size_t events = 1024;            ///< edges and changes that a slow client can be behind
+
+  friend bool operator==(const Capacities&, const Capacities&) = default;
 };
 
 inline constexpr std::size_t kib = 1024;
@@ -66,8 +68,8 @@ inline constexpr std::size_t kib = 1024;
 /// takes what.
 struct Budget {
   std::size_t code = 512 * kib;    ///< loaded read-only: .text, .rodata, …
-  std::size_t memory = 512 * kib;  ///< .data and .bss
-  std::size_t stack = 32 * kib;    ///< of the loop's thread, at its worst
+  std::size_t memory = 512 * kib;  ///< loaded or zeroed, and written to: .data, .bss, …
+  std::size_t stack = 32 * kib;    ///< of the loop's thread, from main() on, at its worst
 };
 
 /// `Count` lines GPIO0 … as the Raspberry Pi's header has them. Their kernel names differ between

@@ -27,10 +27,20 @@ inline constexpr std::array all = {
     &rpi_zero2w::board, &qemu_virt::board, &generic::board,
 };
 
-/// The board that this firmware was built for: `make BOARD=rpi4`. It gives the capacities, and what
-/// is wired unless another board is asked for at start.
+/// The board that this firmware was built for: `make BOARD=rpi4`. It gives the capacities and the
+/// budget, and what is wired unless another board is asked for at start.
 namespace selected = MILLRACE_BOARD;
-inline constexpr const Capacities& capacities = selected::capacities;
+
+// toolchain/memory-map reads both in the finished program, so they stay there even if unused. It
+// also has the program compiled with one capacity doubled, to see what grows.
+[[gnu::used, gnu::retain]] inline constexpr Capacities capacities = [] {
+  Capacities result = selected::capacities;
+#ifdef MILLRACE_PROBE
+  result.MILLRACE_PROBE *= 2;
+#endif
+  return result;
+}();
+[[gnu::used, gnu::retain]] inline constexpr Budget budget = selected::budget;
 
 /// By its name; nullptr when there is none.
 [[nodiscard]] constexpr const Board* find(std::string_view name) {

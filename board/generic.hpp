@@ -22,6 +22,6 @@ inline constexpr Board board = {
 };
 inline constexpr Capacities capacities = {
     .fds = 256, .lines = 192, .libgpiod_memory = 68 * kib, .connections = 32};
-inline constexpr Budget budget = {.memory = 768 * kib};
+inline constexpr Budget budget = {.memory = 768 * kib, .stack = 48 * kib};
 
 }  // namespace millrace::board::generic

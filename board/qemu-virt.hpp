@@ -21,6 +21,6 @@ inline constexpr Board board = {
     .uarts = uarts,
 };
 inline constexpr Capacities capacities = {.connections = 32};
-inline constexpr Budget budget = {};
+inline constexpr Budget budget = {.code = 1024 * kib};  // with a C library in it
 
 }  // namespace millrace::board::qemu_virt

@@ -20,6 +20,6 @@ inline constexpr Board board = {
     .uarts = uarts,
 };
 inline constexpr Capacities capacities = {.lines = 28, .connections = 16};
-inline constexpr Budget budget = {};
+inline constexpr Budget budget = {.memory = 384 * kib};
 
 }  // namespace millrace::board::rpi3

@@ -55,7 +55,7 @@ TEST(Boards, have_a_name_each_and_are_found_by_it) {
     EXPECT_EQ(find(name), nullptr) << name;
   }
   EXPECT_EQ(find(selected::board.name), &selected::board);
-  EXPECT_EQ(&capacities, &selected::capacities);
+  EXPECT_EQ(capacities, selected::capacities);
 }
 
 TEST(Boards, are_all_in_the_list) {
