@@ -4,18 +4,16 @@
 // GpioCdev and libgpiod over a fake kernel: what they need of memory. What they do to real lines is
 // seen with the kernel's gpio-sim: tests/qemu.
 
-#include <algorithm>
 #include <cstddef>
 #include <gtest/gtest.h>
-#include <random>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "hal/gpio_cdev.hpp"
 #include "hal/heap_trap.hpp"
 #include "hal/libgpiod_memory.hpp"
 #include "tests/support/fake_gpio_kernel.hpp"
+#include "tests/support/random_requests.hpp"
 
 namespace millrace::hal {
 namespace {
@@ -42,6 +40,7 @@ class Opened {
     EXPECT_EQ(libgpiod_memory::statistics().used, 0U);
     EXPECT_EQ(FakeGpioKernel::instance().requests(), 0);
   }
+  GpioCdev& operator*() { return gpio_; }
   GpioCdev* operator->() { return &gpio_; }
 
   /// Requests `count` lines from `first` as outputs.
@@ -133,66 +132,19 @@ TEST(GpioCdev, without_memory_one_request_fails_and_names_the_constant_and_all_e
 }
 
 TEST(GpioCdev, a_million_random_requests_releases_and_reconfigurations_need_no_more_and_no_heap) {
-  constexpr std::size_t requests = 32;
+  constexpr std::size_t requests = 16;
   Opened<requests, GpioCdev::memory_for(requests, max_lines)> gpio;
   const std::size_t before = libgpiod_memory::statistics().used;
-  struct Held {
-    RequestId request;
-    std::size_t lines;
-  };
-  std::vector<Held> held;
-  held.reserve(requests);
-  std::vector<LineAddress> lines;
-  std::vector<LineSettings> settings;
-  lines.reserve(max_lines);
-  settings.reserve(max_lines);
-  const std::uint16_t chip = gpio->at(0)->chip;
-  std::mt19937 random(20261120);
-  const auto some_settings = [&random] {
-    return LineSettings{.direction = Direction::input,
-                        .bias = static_cast<Bias>(random() % 4),
-                        .active_low = random() % 2 == 0};
-  };
-  std::size_t done = 0;
-  std::size_t made = 0;
-  bool as_expected = true;
   heap_trap::arm(heap_trap::Action::count);
-  for (; done < 1'000'000 && as_expected; ++done) {
-    const auto choice = random() % 3;
-    if (choice == 0 || held.empty()) {
-      const std::size_t count = random() % 64 == 0 ? max_lines : 1 + random() % 3;
-      lines.clear();
-      settings.clear();
-      for (std::size_t i = 0; i < count; ++i) {
-        lines.push_back({.chip = chip, .offset = static_cast<std::uint16_t>(i)});
-        settings.push_back(i < 3 ? some_settings() : input);
-      }
-      const auto request = gpio->request(lines, settings, "test");
-      as_expected = request.has_value() == (held.size() < requests);
-      if (request) {
-        held.push_back({.request = *request, .lines = count});
-        ++made;
-      }
-      continue;
-    }
-    std::swap(held[random() % held.size()], held.back());
-    if (choice == 1) {
-      gpio->release(held.back().request);
-      held.pop_back();
-    } else {
-      settings.assign(held.back().lines, some_settings());
-      as_expected = gpio->reconfigure(held.back().request, settings).has_value();
-    }
-  }
+  const auto result = test::random_requests(*gpio, *gpio->at(0), max_lines, requests, 1'000'000);
   const auto heap_calls = heap_trap::calls();
   heap_trap::disarm();
-  EXPECT_TRUE(as_expected) << done;
+  EXPECT_EQ(result.unexpected, 0U) << result.error.what;
   EXPECT_EQ(heap_calls, 0U);
-  EXPECT_GT(made, 200'000U);
+  EXPECT_GT(result.requests, 200'000U);
+  EXPECT_EQ(result.requests, result.releases);
+  EXPECT_GT(result.changes, 200'000U);
   EXPECT_EQ(libgpiod_memory::statistics().refused, 0U);
-  for (const Held& one : held) {
-    gpio->release(one.request);
-  }
   EXPECT_EQ(libgpiod_memory::statistics().used, before);
 }
 
