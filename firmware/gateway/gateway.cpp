@@ -23,7 +23,7 @@ using hal::LogLevel;
 
 void watch_memory(hal::heap_trap::Action when_allocated) {
   hal::heap_trap::arm(when_allocated);
-  if (when_allocated != hal::heap_trap::Action::abort) {
+  if (when_allocated != hal::heap_trap::Action::abort || !hal::heap_trap::available()) {
     return;
   }
   if (const auto armed = hal::growth_trap::arm(); !armed) {

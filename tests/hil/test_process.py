@@ -3,7 +3,9 @@
 """The gateway as a process: options, exit status, signals, sockets in the file system, logs."""
 
 import contextlib
+import ctypes
 import os
+import pathlib
 import re
 import resource
 import signal
@@ -14,6 +16,8 @@ import threading
 
 import pytest
 from harness import DEADLINE, PROGRAM, Port, wait_until
+
+not_sanitized = pytest.mark.skipif("/release/" not in str(PROGRAM), reason="a sanitizer's memory is its own")
 
 
 def run(*arguments, **how):
@@ -293,3 +297,32 @@ def test_a_reader_of_its_output_that_leaves_does_not_stop_it(tmp_path):
         assert connection.makefile().read() == "ok GPIO1=0\nok bye\n"
     process.terminate()
     assert process.wait(DEADLINE) == 0
+
+
+def kernel_says(gateway, name):
+    """A line of /proc/PID/status, as a number."""
+    return int(re.search(rf"^{name}:\s+(\d+)", pathlib.Path(f"/proc/{gateway.pid}/status").read_text(), re.M)[1])
+
+
+@not_sanitized
+def test_with_the_heap_trap_set_to_abort_the_kernel_refuses_growth_as_well(start_gateway):
+    assert kernel_says(start_gateway(), "Seccomp") == 2  # SECCOMP_MODE_FILTER
+    assert kernel_says(start_gateway("--heap-trap", "count"), "Seccomp") == 0
+
+
+@not_sanitized
+def test_memory_is_locked_where_it_says_so(start_gateway):
+    gateway = start_gateway()
+    assert ("  memory   locked\n" in gateway.stdout()) == (kernel_says(gateway, "VmLck") > 0)
+
+
+@not_sanitized
+def test_memory_that_may_not_be_locked_is_said_so_and_all_else_goes_on(start_gateway):
+    def limit():
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, (65536, 65536))
+        ctypes.CDLL(None).prctl(24, 14, 0, 0, 0)  # PR_CAPBSET_DROP, CAP_IPC_LOCK: root may exceed the limit
+
+    gateway = start_gateway(before_exec=limit)
+    assert kernel_says(gateway, "VmLck") == 0
+    assert "  memory   not locked: this process may not lock so much memory: " in gateway.stdout()
+    assert gateway.connect().ok("read GPIO1") == "GPIO1=0"
