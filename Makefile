@@ -6,6 +6,8 @@
 #   build/VARIANT/libmillrace.a    hal, drivers and reactor: the same for every board
 #   build/VARIANT/libgpiod.a       with its malloc() renamed to ours
 #   build/VARIANT/BOARD/           what depends on the board: gateway, examples/, tests/
+#   build/VARIANT/BOARD/gateway.*  what it takes: size, stack; probe/ for its memory map
+#   build/fuzz/                    fuzzers, and what they have found
 #   build/lint/                    which files clang-tidy has passed
 
 define help_text
@@ -15,6 +17,11 @@ Targets
   make test            set up, build and run all tests
   make lint            clang-tidy over the C++ code, shellcheck over the scripts
   make format          clang-format all C++ code in place (make format-check only looks)
+  make size            what code, memory and stack the gateway takes, of the board's budget
+  make memory-map      the same, object by object, and the constants that size them; handler by handler
+  make bench           the rings and queues beside others, and beside memcpy; ARGS='11 32 16' for fewer rounds and lengths
+  make fuzz            fuzz the decoders, parsers and rings, SECONDS=60 each, or RUNS=20000 each; the corpus is kept
+  make footprint       the gateway on disk and in memory beside ser2net, and echo servers on libuv and libev
   make boards          build for every board, as each has limits that only its own build checks
   make setup           only install what building and testing need
   make clean           remove build/
@@ -34,7 +41,7 @@ endef
 # As parallel as the machine, unless -j says otherwise.
 MAKEFLAGS := $(MAKEFLAGS) --no-builtin-rules $(if $(filter 0,$(MAKELEVEL)),$(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc)))
 .DELETE_ON_ERROR:
-.PHONY: build run test boards lint format format-check setup clean help FORCE
+.PHONY: build run test size memory-map bench fuzz footprint boards lint format format-check setup clean help FORCE
 build:
 
 # --- What to build, and for which board ---
@@ -66,10 +73,11 @@ all_hpp         := $(call find,hal drivers firmware board tests,-name '*.hpp')
 # This happens while the Makefile is read, as pkg-config is asked below; nothing missing costs about 20 ms.
 setup_goal := $(or $(if $(filter lint format format-check,$(goals)),lint),$\
                    $(if $(filter test setup,$(goals)),test),$\
-                   $(if $(filter-out clean help,$(goals)),build))
+                   $(if $(filter memory-map,$(goals)),map),$\
+                   $(if $(filter-out clean help,$(goals)),build)) $(filter bench fuzz footprint,$(goals))
 dry_run    := $(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
-ifneq ($(and $(setup_goal),$(if $(filter no,$(SETUP))$(dry_run),,yes)),)
-  ifneq ($(shell toolchain/setup $(setup_goal) >&2 && echo done),done)
+ifneq ($(and $(strip $(setup_goal)),$(if $(filter no,$(SETUP))$(dry_run),,yes)),)
+  ifneq ($(shell (set -e; for goal in $(setup_goal); do toolchain/setup $$goal; done) >&2 && echo done),done)
     $(error setting up failed, see above)
   endif
 endif
@@ -87,7 +95,8 @@ sanitize_address := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-
 sanitize_thread  := -fsanitize=thread -fno-omit-frame-pointer
 sanitize         := $(if $(SANITIZE),$(or $(sanitize_$(SANITIZE)),$(error SANITIZE is address or thread)))
 
-language := -std=c++23 -fno-exceptions -fno-rtti -pthread -I. $(if $(LWRB),-isystem $(LWRB)/lwrb/src/include) -isystem hal/compat $(shell $(PKG_CONFIG) --cflags libgpiod 2>/dev/null)
+lwrb_include := $(if $(LWRB),-isystem $(LWRB)/lwrb/src/include)
+language := -std=c++23 -fno-exceptions -fno-rtti -pthread -I. $(lwrb_include) -isystem hal/compat $(shell $(PKG_CONFIG) --cflags libgpiod 2>/dev/null)
 # Sanitizers add code of their own, and GCC then warns of that; the plain build has warned of ours already.
 warnings := $(if $(SANITIZE),-w,-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast \
             -Wnon-virtual-dtor -Woverloaded-virtual -Wcast-align -Wnull-dereference -Werror)
@@ -98,11 +107,14 @@ gtest    := -isystem $(GTEST)/googletest/include -isystem $(GTEST)/googlemock/in
 # hal/heap_trap.cpp says why.
 comma            := ,
 trapped          := malloc calloc realloc memalign aligned_alloc posix_memalign
-static_heap_trap := $(if $(filter -static%,$(LDFLAGS)),$(addprefix -Wl$(comma)--wrap=,$(trapped)) \
-                    -Wl$(comma)--undefined=__wrap_malloc)
+wrap_heap        := $(addprefix -Wl$(comma)--wrap=,$(trapped)) -Wl$(comma)--undefined=__wrap_malloc
+static_heap_trap := $(if $(filter -static%,$(LDFLAGS)),$(wrap_heap))
 
 compile := $(CXX) $(language) -ffunction-sections -fdata-sections $(sanitize) $(CPPFLAGS) $(CXXFLAGS)
-link    := $(CXX) -pthread -Wl,--gc-sections $(sanitize) $(CXXFLAGS) $(static_heap_trap) $(LDFLAGS)
+# What toolchain/stack-usage reads beside each object: whom its functions call, with how much stack. Only g++ tells.
+stack   := $(if $(SANITIZE)$(findstring clang,$(shell $(CXX) --version | head -n 1)),,-fcallgraph-info=su)
+# -z now: the dynamic linker's work, and the stack that it needs, are over before main() begins.
+link    := $(CXX) -pthread -Wl,--gc-sections,-z,now $(sanitize) $(CXXFLAGS) $(static_heap_trap) $(LDFLAGS)
 libs    := $(LDLIBS)
 
 # libgpiod's static library, where pkg-config has it; hal/libgpiod_memory.hpp says why.
@@ -122,6 +134,7 @@ gateway_objects := $(gateway_sources:%.cpp=$(board_out)/obj/%.o)
 support_objects := $(support_sources:%.cpp=$(board_out)/obj/%.o)
 gtest_objects   := $(out)/gtest/gtest-all.o $(out)/gtest/gmock-all.o $(out)/gtest/gtest_main.o
 gateway         := $(board_out)/gateway
+within_budget   := $(if $(SANITIZE),,$(board_out)/gateway.size)
 examples        := $(example_sources:firmware/%.cpp=$(board_out)/%)
 helpers         := $(helper_sources:%.cpp=$(board_out)/%)
 
@@ -138,10 +151,10 @@ step  = @mkdir -p $(@D)$(if $(V),,; echo '$1 $2')
 # Rewrite $@ only if its text changes: whatever depends on it is then made again.
 record = @mkdir -p $(@D); printf '%s\n' $(call quote,$1) >$@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
-build: $(gateway) $(examples)
+build: $(gateway) $(examples) $(within_budget)
 
 $(out)/flags: FORCE
-	$(call record,$(compile) $(warnings) $(link) $(libs) $(shell $(CXX) --version | head -n 1))
+	$(call record,$(compile) $(stack) $(warnings) $(link) $(libs) $(shell $(CXX) --version | head -n 1))
 $(out)/members: FORCE
 	$(call record,$(lib_objects))
 $(board_out)/members: FORCE
@@ -154,11 +167,11 @@ $(out)/upstream/%.o: $(LWRB)/%.c $(out)/flags
 
 $(out)/lib/%.o: %.cpp $(out)/flags
 	$(call step,CXX,$<)
-	$(Q)$(compile) $(warnings) -MMD -MP -c -o $@ $<
+	$(Q)$(compile) $(stack) $(warnings) -MMD -MP -c -o $@ $<
 
 $(board_out)/obj/%.o: %.cpp $(out)/flags
 	$(call step,CXX,$<)
-	$(Q)$(compile) $(warnings) $(board) $(if $(filter tests/%,$<),$(gtest)) -MMD -MP -c -o $@ $<
+	$(Q)$(compile) $(stack) $(warnings) $(board) $(if $(filter tests/%,$<),$(gtest)) -MMD -MP -c -o $@ $<
 
 $(out)/libgpiod.a: hal/libgpiod_memory.symbols $(libgpiod) $(out)/flags
 	$(call step,OBJCOPY,$@)
@@ -191,7 +204,33 @@ $(gateway) $(examples) $(helpers) $(test_programs):
 	$(call step,LINK,$@)
 	$(Q)$(link) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(libs)
 
--include $(shell find $(out)/lib $(board_out)/obj -name '*.d' 2>/dev/null)
+-include $(shell find $(out)/lib $(board_out)/obj $(board_out)/probe -name '*.d' 2>/dev/null)
+
+# --- Measuring ---
+
+# Not for a sanitizer's build, whose code, memory and stack are not the gateway's alone.
+stack_files := $(patsubst %.o,%.ci,$(filter-out $(out)/upstream/%,$(board_out)/obj/firmware/gateway/main.o \
+               $(gateway_objects) $(lib_objects)))
+$(board_out)/gateway.stack: $(gateway) toolchain/stack-usage
+	$(Q)$(if $(stack),$(PYTHON) toolchain/stack-usage $< $(stack_files),echo 'stack: only g++ tells it') >$@
+$(board_out)/gateway.stripped: $(gateway)
+	$(Q)$(OBJCOPY) --strip-all $< $@
+measure = $(PYTHON) toolchain/memory-map $(gateway) --board $(BOARD) --stack $(gateway).stack --stripped $(gateway).stripped
+$(board_out)/gateway.size: $(board_out)/gateway.stack $(board_out)/gateway.stripped toolchain/memory-map
+	$(Q)$(measure) >$@ || { cat $@ >&2; exit 1; }
+size: $(board_out)/gateway.size
+	@cat $<
+
+# The gateway's objects once more for each capacity, with twice as much of it: toolchain/memory-map sees what grows.
+# Nothing of that runs, so what is asserted about sizes does not matter; -O0 is fastest.
+capacities := $(shell sed -n '/^struct Capacities/,/^};/s/^ *std::size_t \([a-z_]*\) .*/\1/p' board/board.hpp)
+probes     := $(capacities:%=$(board_out)/probe/%.o)
+$(board_out)/probe/%.o: firmware/gateway/main.cpp $(out)/flags
+	$(call step,PROBE,$*)
+	$(Q)$(compile) $(board) -w -O0 -g $(if $(stack),-femit-class-debug-always,-fstandalone-debug) \
+	  '-Dstatic_assert(...)=static_assert(true)' -DMILLRACE_PROBE=$* -MMD -MP -c -o $@ $<
+memory-map: $(board_out)/gateway.stack $(board_out)/gateway.stripped $(probes)
+	@$(measure) --probes $(probes)
 
 # --- Running and testing ---
 
@@ -199,20 +238,98 @@ apps := gateway $(example_sources:firmware/examples/%.cpp=%)
 ifeq ($(filter $(APP),$(apps)),)
   $(error APP is one of: $(apps))
 endif
-run: $(board_out)/$(if $(filter gateway,$(APP)),,examples/)$(APP)
+run: $(board_out)/$(if $(filter gateway,$(APP)),,examples/)$(APP) $(if $(filter gateway,$(APP)),$(within_budget))
 	@exec $< $(ARGS)
 
 # ThreadSanitizer cannot place its shadow memory under the address randomisation of some kernels.
 same_addresses = $(shell setarch -R true 2>/dev/null && echo setarch -R)
 
-test: $(test_programs) $(if $(test_scripts),$(gateway) $(examples) $(helpers))
+test: $(test_programs) $(if $(test_scripts),$(gateway) $(examples) $(helpers) $(within_budget)) \
+      $(if $(filter %/test_memory_map.py,$(test_scripts)),$(if $(SANITIZE),,$(probes)))
 	@MILLRACE_COMPILE=$(call quote,$(compile) $(warnings) $(board) $(gtest)) \
 	  $(if $(filter thread,$(SANITIZE)),$(same_addresses)) $(PYTHON) toolchain/run-tests \
 	  --build $(board_out) --board $(BOARD) $(if $(SANITIZE),--timeout 300) $(if $(V),--verbose) \
 	  $(if $(TEST),--filter $(call quote,$(TEST))) $(test_programs) $(test_scripts)
 
+# --- Benchmarks and fuzzing ---
+
+# Our face of LwRB is measured even if LWRB is given; the original then is beside it, under other names. Loops start at
+# even addresses, or else where the linker happens to put them makes differences of 30 %.
+bench_compile  := $(if $(LWRB),$(subst $(lwrb_include),,$(compile)) -DMILLRACE_BENCH_LWRB,$(compile)) \
+                  -falign-functions=64 -falign-loops=32
+bench_programs := $(patsubst tests/bench/%.cpp,$(out)/bench/%,$(wildcard tests/bench/*.cpp))
+$(out)/bench/flags: FORCE
+	$(call record,$(bench_compile))
+$(out)/bench/obj/%.o: %.cpp $(out)/bench/flags
+	$(call step,CXX,$<)
+	$(Q)$(bench_compile) $(warnings) -MMD -MP -c -o $@ $<
+$(out)/bench/lwrb.o: $(filter %/lwrb.c,$(lwrb_sources)) $(out)/bench/flags
+	$(call step,CC,$<)
+	$(Q)$(CC) -std=c11 -O2 -w -falign-functions=64 -falign-loops=32 -I$(LWRB)/lwrb/src/include -c -o $@ $<
+	$(Q)nm --defined-only --extern-only $@ | sed 's/.* \(.*\)/\1 original_\1/' >$@.names
+	$(Q)$(OBJCOPY) --redefine-syms=$@.names $@
+$(bench_programs): $(out)/bench/%: $(out)/bench/obj/tests/bench/%.o $(out)/bench/obj/hal/compat/lwrb/lwrb.o \
+                   $(if $(LWRB),$(out)/bench/lwrb.o)
+	$(call step,LINK,$@)
+	$(Q)$(CXX) -pthread $(sanitize) $(CXXFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^)
+bench: $(bench_programs)
+	@for program in $^; do $$program $(ARGS) || exit 1; done
+
+FUZZ_CXX      ?= clang++-19
+SECONDS       ?= 60
+fuzz_compile  := $(FUZZ_CXX) $(language) $(sanitize_address) -fsanitize=fuzzer-no-link -O1 -g $(CPPFLAGS)
+fuzz_sources  := $(wildcard tests/fuzz/*.cpp)
+fuzz_chosen   := $(if $(TEST),$(shell printf '%s\n' $(fuzz_sources) | grep -E -- $(call quote,$(TEST))),$(fuzz_sources))
+fuzz_programs := $(fuzz_chosen:tests/%.cpp=build/%)
+build/fuzz/flags: FORCE
+	$(call record,$(fuzz_compile))
+build/fuzz/obj/%.o: %.cpp build/fuzz/flags
+	$(call step,CXX,$<)
+	$(Q)$(fuzz_compile) -MMD -MP -c -o $@ $<
+build/fuzz/libdrivers.a: $(patsubst %.cpp,build/fuzz/obj/%.o,$(filter drivers/%,$(lib_sources)))
+$(fuzz_programs): build/fuzz/%: build/fuzz/obj/tests/fuzz/%.o build/fuzz/libdrivers.a
+	$(call step,LINK,$@)
+	$(Q)$(FUZZ_CXX) $(sanitize_address) -fsanitize=fuzzer -o $@ $^
+# RUNS is for a check that is the same each time; SECONDS is for finding something new.
+fuzz: $(fuzz_programs:%=%.run)
+	@$(if $(fuzz_programs),,echo 'TEST matches no file of tests/fuzz' >&2; exit 1)
+build/fuzz/%.run: build/fuzz/%
+	@mkdir -p $<.corpus; echo 'FUZZ $<'
+	@ASAN_SYMBOLIZER_PATH=$${ASAN_SYMBOLIZER_PATH-$$(command -v addr2line)} \
+	  $< -print_funcs=0 $(if $(RUNS),-runs=$(RUNS) -seed=1,-max_total_time=$(SECONDS)) -max_len=512 -timeout=10 \
+	  -artifact_prefix=$<. $<.corpus >$<.log 2>&1 || { tail -n 60 $<.log; \
+	  sed -n 's|.*Test unit written to \(.*\)|\n$<: FAILED. Again: $< \1|p' $<.log; exit 1; } >&2
+	@sed -n 's|^#\([0-9]*\)\tDONE *cov: \([0-9]*\).*corp: \([0-9]*\).*|ok   $<: \1 runs, \2 edges, \3 inputs kept|p' $<.log
+-include $(shell find $(out)/bench build/fuzz -name '*.d' 2>/dev/null)
+
+# What gateways take that run on this machine: with the C library's shared file, and without any.
+$(gateway)-static: $(board_out)/obj/firmware/gateway/main.o $(firmware_libs)
+	$(call step,LINK,$@)
+	$(Q)$(link) $(wrap_heap) -static -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(libs)
+echo_servers := $(foreach library,libuv libev,build/footprint/echo_$(library) build/footprint/echo_$(library)-static)
+build/footprint/%: static_libuv = $(shell $(PKG_CONFIG) --libs libuv-static)
+$(filter-out %-static,$(echo_servers)): build/footprint/echo_lib%: tests/bench/echo_lib%.c
+	$(call step,CC,$<)
+	$(Q)$(CC) -O2 -ffunction-sections -fdata-sections -Wl,--gc-sections -o $@ $< -l$*
+$(filter %-static,$(echo_servers)): build/footprint/echo_lib%-static: tests/bench/echo_lib%.c
+	$(call step,CC,$<)
+	$(Q)$(CC) -O2 -ffunction-sections -fdata-sections -Wl,--gc-sections -static -w -o $@ $< \
+	  $(if $(filter uv,$*),$(static_libuv),-lev -lm) 2>$@.log || { cat $@.log >&2; exit 1; }
+footprint: $(gateway) $(gateway)-static $(echo_servers)
+	@$(PYTHON) tests/bench/footprint gateway=$(gateway) gateway=$(gateway)-static ser2net= $(echo_servers:%=echo=%) $(ARGS)
+
+# For toolchain/test: how to compile and link, in YAML.
+quoted = $(foreach word,$1,"$(subst ",\",$(word))",)
+.PHONY: show-building what-scripts-need
+show-building: $(out)/libgpiod.a
+	@echo 'c++: [$(call quoted,$(compile) $(warnings) $(board))]'
+	@echo 'c: [$(call quoted,$(CC) -std=c11 -Wall -Wextra -Wpedantic -Werror $(sanitize) $(CFLAGS))]'
+	@echo 'link: [$(call quoted,$(sanitize) -Wl$(comma)--gc-sections $(LDFLAGS))]'
+	@echo 'libraries: [$(call quoted,$(out)/libgpiod.a $(libs))]'
+what-scripts-need: $(gateway) $(examples) $(helpers) $(within_budget) $(if $(SANITIZE),,$(probes))
+
 boards:
-	@for board in $(BOARDS); do $(MAKE) --no-print-directory BOARD=$$board || exit 1; done
+	@for board in $(BOARDS); do $(MAKE) --no-print-directory BOARD=$$board build size || exit 1; done
 
 # --- Looking after the sources ---
 

@@ -21,6 +21,6 @@ inline constexpr Board board = {
     .uarts = uarts,
 };
 inline constexpr Capacities capacities = {.connections = 32};
-inline constexpr Budget budget = {.code = 1024 * kib};  // with a C library in it
+inline constexpr Budget budget = {};
 
 }  // namespace millrace::board::qemu_virt

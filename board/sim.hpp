@@ -20,6 +20,6 @@ inline constexpr Board board = {
     .uarts = uarts,
 };
 inline constexpr Capacities capacities = {.fds = 256, .connections = 64};
-inline constexpr Budget budget = {.memory = 1024 * kib};
+inline constexpr Budget budget = {.code = 512 * kib, .memory = 1024 * kib};
 
 }  // namespace millrace::board::sim

@@ -233,8 +233,10 @@ Result<void> GpioCdev::add_chips() {
       numbers[count++] = number;
     }
   }
-  std::ranges::sort(std::span(numbers).first(count));
-  for (const unsigned int number : std::span(numbers).first(count)) {
+  const auto found = std::span(numbers).first(count);
+  std::ranges::make_heap(found);  // sort() recurses
+  std::ranges::sort_heap(found);
+  for (const unsigned int number : found) {
     if (auto added = add_chip(number); !added) {
       return added;
     }

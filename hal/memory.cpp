@@ -45,7 +45,8 @@ Result<void> lock_memory() {
 }
 
 // A sanitizer would take the memory below the frame for nobody's.
-[[gnu::noinline, gnu::no_sanitize("address", "thread")]] void prepare_stack(std::size_t bytes) {
+[[gnu::noinline]] __attribute__((no_sanitize("address", "thread"))) void prepare_stack(
+    std::size_t bytes) {
   auto* const frame = static_cast<std::byte*>(__builtin_frame_address(0));
   auto* const top = reinterpret_cast<volatile Word*>(frame - own_frames);  // frames are aligned
   const std::size_t words = bytes / sizeof(Word);
@@ -56,7 +57,7 @@ Result<void> lock_memory() {
   marked.store(top - words, std::memory_order_release);
 }
 
-[[gnu::noinline, gnu::no_sanitize("address", "thread")]] std::size_t stack_high_water() {
+[[gnu::noinline]] __attribute__((no_sanitize("address", "thread"))) std::size_t stack_high_water() {
   const volatile Word* const low = marked.load(std::memory_order_acquire);
   const std::size_t words = marked_words.load(std::memory_order_relaxed);
   if (low == nullptr) {
