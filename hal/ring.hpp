@@ -101,6 +101,7 @@ struct RingExtent {
 [[nodiscard]] constexpr std::size_t ring_offset(std::size_t offset, std::size_t capacity) {
   // A branch, which is foreseen, and no arithmetic: each offset has to wait for the one before.
   if (__builtin_expect_with_probability(offset >= capacity ? 1 : 0, 0, 0.999)) {
+    asm("");  // or else g++ makes arithmetic of it where the capacity is a constant
     offset -= capacity;
   }
   return offset;
@@ -190,6 +191,17 @@ class Ring {
   /// Appends the first `count` claimed elements, at most as many as were claimed.
   void commit_write(std::size_t count) { indices_.produced(capacity(), count); }
 
+  /// Appends one element; false when the ring is full.
+  [[nodiscard]] bool push(const Element& element) {
+    const RingExtent free = indices_.writable(capacity(), 1);
+    if (free.count == 0) {
+      return false;
+    }
+    memory_[free.offset] = element;
+    indices_.produced(capacity(), 1);
+    return true;
+  }
+
   /// Appends what fits, from the start of `data`; returns how much.
   std::size_t write(std::span<const Element> data) {
     const RingExtent free = indices_.writable(capacity(), data.size());
@@ -216,6 +228,17 @@ class Ring {
 
   /// Removes the `count` oldest elements, at most as many as were claimed.
   void commit_read(std::size_t count) { indices_.consumed(capacity(), count); }
+
+  /// Removes the oldest element into `element`; false when there is none.
+  [[nodiscard]] bool pop(Element& element) {
+    const RingExtent filled = indices_.readable(capacity(), 1);
+    if (filled.count == 0) {
+      return false;
+    }
+    element = memory_[filled.offset];
+    indices_.consumed(capacity(), 1);
+    return true;
+  }
 
   /// Removes the oldest elements into `out`, as many as there are and fit; returns how many.
   std::size_t read(std::span<Element> out) {

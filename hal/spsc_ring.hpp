@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <span>
 
@@ -18,42 +19,51 @@ namespace millrace {
 ///
 /// Each thread publishes how much it has written or read since the start, as a number that just
 /// goes on; the difference is what is in the ring. Where in the memory that is, each knows for
-/// itself. It also remembers what it last saw of the other's number, and looks again only if that
-/// is not enough: as long as it is, no cache line has to travel.
+/// itself; or it follows from the number, if the capacity is a power of two, always the same. Each
+/// also remembers what it last saw of the other's number, and looks again only if that is not
+/// enough: as long as it is, no cache line has to travel.
 ///
 ///     writer                                          reader
 ///     fills the memory  →  written.store(release)  →  written.load(acquire)  →  reads the memory
 ///     fills it again    ←  read.load(acquire)      ←  read.store(release)    ←
 ///
 /// Atomic is std::atomic, or what a model checker puts in its place.
-template <template <class> class Atomic = std::atomic>
+template <template <class> class Atomic = std::atomic, bool PowerOfTwo = false>
 class SpscRingIndices {
  public:
   /// Reader only.
-  [[nodiscard]] RingExtent readable(std::size_t /*capacity*/, std::size_t wanted) const {
+  [[nodiscard]] RingExtent readable(std::size_t capacity, std::size_t wanted) const {
     const std::size_t read = reader_.read.load(std::memory_order_relaxed);
-    if (reader_.written_seen - read < wanted) {
+    std::size_t filled = reader_.written_seen - read;
+    if (filled < wanted) {
       reader_.written_seen = writer_.written.load(std::memory_order_acquire);
+      filled = reader_.written_seen - read;
     }
-    return {reader_.offset, reader_.written_seen - read};
+    return {PowerOfTwo ? read & (capacity - 1) : reader_.offset, filled};
   }
   /// Writer only.
   [[nodiscard]] RingExtent writable(std::size_t capacity, std::size_t wanted) const {
     const std::size_t written = writer_.written.load(std::memory_order_relaxed);
-    if (capacity - (written - writer_.read_seen) < wanted) {
+    std::size_t free = capacity - (written - writer_.read_seen);
+    if (free < wanted) {
       writer_.read_seen = reader_.read.load(std::memory_order_acquire);
+      free = capacity - (written - writer_.read_seen);
     }
-    return {writer_.offset, capacity - (written - writer_.read_seen)};
+    return {PowerOfTwo ? written & (capacity - 1) : writer_.offset, free};
   }
   /// Reader only.
   void consumed(std::size_t capacity, std::size_t count) {
-    reader_.offset = ring_offset(reader_.offset + count, capacity);
+    if (!PowerOfTwo) {
+      reader_.offset = ring_offset(reader_.offset + count, capacity);
+    }
     reader_.read.store(reader_.read.load(std::memory_order_relaxed) + count,
                        std::memory_order_release);
   }
   /// Writer only.
   void produced(std::size_t capacity, std::size_t count) {
-    writer_.offset = ring_offset(writer_.offset + count, capacity);
+    if (!PowerOfTwo) {
+      writer_.offset = ring_offset(writer_.offset + count, capacity);
+    }
     writer_.written.store(writer_.written.load(std::memory_order_relaxed) + count,
                           std::memory_order_release);
   }
@@ -76,7 +86,7 @@ class SpscRingIndices {
 
   struct alignas(cache_line) Writer {
     Atomic<std::size_t> written{0};
-    std::size_t offset = 0;
+    std::size_t offset = 0;  // unused if PowerOfTwo, as in Reader
     mutable std::size_t read_seen = 0;
   };
   struct alignas(cache_line) Reader {
@@ -89,9 +99,10 @@ class SpscRingIndices {
 };
 
 /// Bytes from one thread to another, in N bytes of their own. Ring documents its functions, and
-/// says which are the writer's and which the reader's.
+/// says which are the writer's and which the reader's. It is quickest if N is a power of two.
 template <std::size_t N>
-using SpscRing = Ring<std::array<std::byte, N>, SpscRingIndices<>>;
+using SpscRing =
+    Ring<std::array<std::byte, N>, SpscRingIndices<std::atomic, std::has_single_bit(N)>>;
 
 /// The same over memory that is given; best if it starts at a cache line.
 using SpscRingView = Ring<std::span<std::byte>, SpscRingIndices<>>;

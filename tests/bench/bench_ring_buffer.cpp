@@ -10,13 +10,14 @@
 //
 // Lengths are told at run time, as with a stream; queues of elements know theirs when compiled.
 // The limit, "memcpy", is the same bytes into and out of the same 64 KiB, by memcpy alone; between
-// two threads they take turns with halves of it, which is the least that they have to say to each
-// other. LWRB=/path puts the original LwRB in the place of our face of that name.
+// two threads they take turns with quarters of it, and so have little to say to each other. With
+// LWRB=/path, `make bench` puts the original LwRB beside our face of that name.
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -82,8 +83,7 @@ class Pause {
   unsigned times_ = 0;
 };
 
-// --- The contestants: what they are called, and how they write and read some bytes of a message
-// ---
+// --- The contestants: what they are called, and how they write and read some of a message ---
 
 struct SpscRingOfOurs {
   static constexpr const char* name = "SpscRing";
@@ -101,19 +101,34 @@ struct RingBufferOfOurs {
   std::size_t read(Bytes out) { return ring.read(out); }
 };
 
-struct Lwrb {
-#ifdef MILLRACE_COMPAT_LWRB_H
+struct LwrbOfOurs {
   static constexpr const char* name = "lwrb (our face)";
-#else
-  static constexpr const char* name = "lwrb (original)";
-#endif
   static constexpr bool threads = true;
   lwrb_t ring;
   alignas(64) std::array<std::byte, ring_size + 1> memory;
-  Lwrb() { lwrb_init(&ring, memory.data(), memory.size()); }
+  LwrbOfOurs() { lwrb_init(&ring, memory.data(), memory.size()); }
   std::size_t write(ConstBytes data) { return lwrb_write(&ring, data.data(), data.size()); }
   std::size_t read(Bytes out) { return lwrb_read(&ring, out.data(), out.size()); }
 };
+
+#ifdef MILLRACE_BENCH_LWRB
+extern "C" {
+std::uint8_t original_lwrb_init(void* ring, void* memory, std::size_t size);
+std::size_t original_lwrb_write(void* ring, const void* data, std::size_t size);
+std::size_t original_lwrb_read(void* ring, void* out, std::size_t size);
+}
+struct LwrbOriginal {
+  static constexpr const char* name = "lwrb (original)";
+  static constexpr bool threads = true;
+  alignas(64) std::array<std::byte, 2 * sizeof(lwrb_t)> ring{};
+  alignas(64) std::array<std::byte, ring_size + 1> memory;
+  LwrbOriginal() { original_lwrb_init(&ring, memory.data(), memory.size()); }
+  std::size_t write(ConstBytes data) {
+    return original_lwrb_write(&ring, data.data(), data.size());
+  }
+  std::size_t read(Bytes out) { return original_lwrb_read(&ring, out.data(), out.size()); }
+};
+#endif
 
 /// A whole message is an element.
 template <std::size_t Length>
@@ -172,13 +187,13 @@ struct BoostCircular {
 };
 #endif
 
-/// No ring: both sides run through the memory, half by half.
+/// No ring: both sides run through the memory, piece by piece.
 struct Memcpy {
   static constexpr const char* name = "memcpy";
   static constexpr bool threads = true;
-  static constexpr std::size_t half = ring_size / 2;
+  static constexpr std::size_t piece = ring_size / 4;
   struct alignas(64) Side {
-    std::atomic<std::size_t> halves{0};
+    std::atomic<std::size_t> pieces{0};
     std::size_t done = 0;
     std::size_t limit = 0;
   };
@@ -188,29 +203,30 @@ struct Memcpy {
 
   std::size_t write(ConstBytes data) {
     if (writer.done == writer.limit) {
-      if (writer.done / half >= reader.halves.load(std::memory_order_acquire) + 2) {
+      if (writer.done / piece >=
+          reader.pieces.load(std::memory_order_acquire) + ring_size / piece) {
         return 0;
       }
-      writer.limit += half;
+      writer.limit += piece;
     }
     std::memcpy(memory.data() + writer.done % ring_size, data.data(), data.size());
     writer.done += data.size();
     if (writer.done == writer.limit) {
-      writer.halves.store(writer.done / half, std::memory_order_release);
+      writer.pieces.store(writer.done / piece, std::memory_order_release);
     }
     return data.size();
   }
   std::size_t read(Bytes out) {
     if (reader.done == reader.limit) {
-      if (reader.done / half >= writer.halves.load(std::memory_order_acquire)) {
+      if (reader.done / piece >= writer.pieces.load(std::memory_order_acquire)) {
         return 0;
       }
-      reader.limit += half;
+      reader.limit += piece;
     }
     std::memcpy(out.data(), memory.data() + reader.done % ring_size, out.size());
     reader.done += out.size();
     if (reader.done == reader.limit) {
-      reader.halves.store(reader.done / half, std::memory_order_release);
+      reader.pieces.store(reader.done / piece, std::memory_order_release);
     }
     return out.size();
   }
@@ -347,7 +363,10 @@ std::vector<Row> rows(bool threads) {
 
 template <std::size_t Length>
 void compare(bool threads, int rounds) {
-  auto all = rows<Length, SpscRingOfOurs, RingBufferOfOurs, SpscQueueOfOurs<Length>, Lwrb,
+  auto all = rows<Length, SpscRingOfOurs, RingBufferOfOurs, SpscQueueOfOurs<Length>, LwrbOfOurs,
+#ifdef MILLRACE_BENCH_LWRB
+                  LwrbOriginal,
+#endif
 #if MILLRACE_BENCH_BOOST
                   BoostBytes, BoostMessages<Length>, BoostCircular,
 #endif

@@ -1,48 +1,23 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: The Millrace contributors
 
-// Does what the input says with a ring of each kind and a queue beside it, which must agree:
-//
-//   clang++-19 -std=c++23 -g -O1 -fsanitize=fuzzer,address,undefined -I. \
-//     tests/fuzz/fuzz_ring_buffer.cpp -o /tmp/fuzz && /tmp/fuzz -max_total_time=60
+// Does what the input says with a ring of each kind and a queue beside it, which must agree.
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <deque>
 #include <span>
 #include <vector>
 
 #include "hal/ring_buffer.hpp"
 #include "hal/spsc_ring.hpp"
+#include "tests/support/fuzz.hpp"
 
 namespace {
 
-void require(bool condition) {
-  if (!condition) {
-    std::abort();
-  }
-}
-
-class Input {
- public:
-  explicit Input(std::span<const std::uint8_t> bytes) : bytes_(bytes) {}
-  [[nodiscard]] bool empty() const { return bytes_.empty(); }
-  std::uint8_t next() {
-    if (bytes_.empty()) {
-      return 0;
-    }
-    const std::uint8_t byte = bytes_.front();
-    bytes_ = bytes_.subspan(1);
-    return byte;
-  }
-
- private:
-  std::span<const std::uint8_t> bytes_;
-};
-
+using millrace::test::Input;
+using millrace::test::require;
 using Queue = std::deque<std::byte>;
 
 template <class Ring>
@@ -61,7 +36,7 @@ void step(Ring& ring, Queue& queue, Input& input) {
   };
   const std::size_t there = std::min(bytes.size(), queue.size());
   const std::size_t fits = std::min(bytes.size(), ring.capacity() - queue.size());
-  switch (what % 8) {
+  switch (what % 10) {
     case 0:
       fill();
       require(ring.write(bytes) == fits);
@@ -116,6 +91,23 @@ void step(Ring& ring, Queue& queue, Input& input) {
       queue.insert(queue.end(), bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(fits));
       break;
     }
+    case 7: {
+      const std::byte byte{input.next()};
+      require(ring.push(byte) == (queue.size() < ring.capacity()));
+      if (queue.size() < ring.capacity()) {
+        queue.push_back(byte);
+      }
+      break;
+    }
+    case 8: {
+      std::byte oldest{};
+      require(ring.pop(oldest) == !queue.empty());
+      if (!queue.empty()) {
+        require(oldest == queue.front());
+        queue.pop_front();
+      }
+      break;
+    }
     default: {
       const auto filled = ring.claim_read(bytes.size());
       require(filled.size() >= there && filled.size() <= queue.size());
@@ -153,5 +145,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   run(ring, input);
   millrace::SpscRing<13> spsc;
   run(spsc, input);
+  millrace::SpscRing<16> masked;
+  run(masked, input);
   return 0;
 }

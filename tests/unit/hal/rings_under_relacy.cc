@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -112,7 +113,7 @@ namespace {
 /// values in steps of up to `step`.
 template <std::size_t capacity, unsigned total, std::size_t step>
 struct SpscCase : rl::test_suite<SpscCase<capacity, total, step>, 2> {
-  SpscRingIndices<CheckedAtomic> indices;
+  SpscRingIndices<CheckedAtomic, std::has_single_bit(capacity)> indices;
   std::array<CheckedValue, capacity> memory;
 
   void thread(unsigned number) {

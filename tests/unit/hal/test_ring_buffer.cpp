@@ -203,7 +203,7 @@ void does_everything_as_a_queue_does(Ring& ring, int steps) {
       byte = static_cast<std::byte>(below(3));  // so that sequences are found
     }
     const std::size_t there = std::min(count, queue.size());
-    switch (below(8)) {
+    switch (below(10)) {
       case 0:
       case 1: {
         const std::size_t fits = std::min(count, capacity - queue.size());
@@ -250,6 +250,19 @@ void does_everything_as_a_queue_does(Ring& ring, int steps) {
         ASSERT_EQ(ring.overwrite(bytes), lost);
         queue.insert(queue.end(), bytes.begin(), bytes.end());
         queue.erase(at(0), at(lost));
+        break;
+      }
+      case 7:
+        ASSERT_EQ(ring.push(std::byte{3}), queue.size() < capacity);
+        queue.resize(std::min(queue.size() + 1, capacity), std::byte{3});
+        break;
+      case 8: {
+        std::byte oldest{};
+        ASSERT_EQ(ring.pop(oldest), !queue.empty());
+        if (!queue.empty()) {
+          ASSERT_EQ(oldest, queue.front());
+          queue.pop_front();
+        }
         break;
       }
       default:
