@@ -323,7 +323,7 @@ quoted = $(foreach word,$1,"$(subst ",\",$(word))",)
 .PHONY: show-building what-scripts-need
 show-building: $(out)/libgpiod.a
 	@echo 'c++: [$(call quoted,$(compile) $(warnings) $(board))]'
-	@echo 'c: [$(call quoted,$(CC) -std=c11 -Wall -Wextra -Wpedantic -Werror $(sanitize) $(CFLAGS))]'
+	@echo 'c: [$(call quoted,$(CC) -std=c11 -O2 -g -I. $(lwrb_include) -isystem hal/compat -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Werror $(sanitize) $(CFLAGS))]'
 	@echo 'link: [$(call quoted,$(sanitize) -Wl$(comma)--gc-sections $(LDFLAGS))]'
 	@echo 'libraries: [$(call quoted,$(out)/libgpiod.a $(libs))]'
 what-scripts-need: $(gateway) $(examples) $(helpers) $(within_budget) $(if $(SANITIZE),,$(probes))

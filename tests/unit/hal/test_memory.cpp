@@ -60,8 +60,12 @@ TEST(Memory, usage_is_what_the_kernel_says_and_sees_a_mapping) {
   touch(page);
 }
 
+TEST(MemoryDeathTest, a_stack_that_was_not_prepared_tells_nothing) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");  // a process that no other test has run in
+  EXPECT_EXIT(::_exit(stack_high_water() == 0 ? 0 : 1), testing::ExitedWithCode(0), "");
+}
+
 TEST(Memory, the_stack_tells_how_deep_it_was) {
-  EXPECT_EQ(stack_high_water(), 0U);
   prepare_stack(64 * kib);
   EXPECT_LT(stack_high_water(), 4096U);
   use_stack(4);

@@ -278,7 +278,7 @@ TYPED_TEST(Sleeping, the_longest_wait_of_a_turn_is_what_the_caller_says) {
 }
 
 TEST(StaticReactor, can_be_told_to_sleep_by_timerfd) {
-  static StaticReactor<ReactorLimits{.fds = 64}> reactor;
+  StaticReactor<ReactorLimits{.fds = 64}> reactor;
   ASSERT_TRUE(reactor.open(hal::EpollPoller::Wait::timerfd));
   Trace trace;
   Note note(trace, "x");

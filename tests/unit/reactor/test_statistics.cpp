@@ -81,7 +81,7 @@ TEST_F(Statistics, the_budget_is_10_ms_unless_set_and_a_setting_before_open_is_k
   loop.turn_now();
   EXPECT_EQ(loop.ledger().total(), 1U);
 
-  static StaticReactor<ReactorLimits{}> reactor{clock};
+  StaticReactor<ReactorLimits{}> reactor{clock};
   reactor.set_budget(20ms);
   ASSERT_TRUE(reactor.open());
   ASSERT_TRUE(reactor.post(slow, at(normal, 20'000'000)));
