@@ -17,6 +17,7 @@ Targets
   make test            set up, build and run all tests
   make lint            clang-tidy over the C++ code, shellcheck over the scripts
   make format          clang-format all C++ code in place (make format-check only looks)
+  make coverage        all tests once more, and which lines and branches they reach
   make size            what code, memory and stack the gateway takes, of the board's budget
   make memory-map      the same, object by object, and the constants that size them; handler by handler
   make bench           the rings and queues beside others, and beside memcpy; ARGS='11 32 16' for fewer rounds and lengths
@@ -31,6 +32,7 @@ Variables
   APP=blink            run an example instead of the gateway
   ARGS='--help'        options for the program to run
   TEST=REGEX           only the tests whose file or name matches
+  ARCH=arm64           cross-build static programs, ARCH=armhf for 32 bits; TARGET=arm64 tests them in an emulator
   SANITIZE=address     find memory errors and undefined behaviour; SANITIZE=thread finds data races
   CXX=clang++-19       another compiler; CPPFLAGS, CXXFLAGS, LDFLAGS and LDLIBS are yours too
   SETUP=no             install nothing
@@ -41,7 +43,7 @@ endef
 # As parallel as the machine, unless -j says otherwise.
 MAKEFLAGS := $(MAKEFLAGS) --no-builtin-rules $(if $(filter 0,$(MAKELEVEL)),$(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc)))
 .DELETE_ON_ERROR:
-.PHONY: build run test size memory-map bench fuzz footprint boards lint format format-check setup clean help FORCE
+.PHONY: build run test coverage show-building what-scripts-need size memory-map bench fuzz footprint boards lint format format-check setup clean help FORCE
 build:
 
 # --- What to build, and for which board ---
@@ -54,7 +56,7 @@ goals  := $(or $(MAKECMDGOALS),build)
 BOARDS := $(filter-out board boards,$(patsubst board/%.hpp,%,$(wildcard board/*.hpp)))
 
 # Tests and lint mean the same on every machine; all else is for the board at hand.
-BOARD ?= $(if $(filter test lint,$(goals)),sim,$(shell toolchain/board))
+BOARD ?= $(if $(filter test coverage show-building what-scripts-need lint,$(goals)),sim,$(shell toolchain/board))
 BOARD := $(BOARD)
 APP   ?= gateway
 
@@ -62,11 +64,14 @@ lib_sources     := $(filter-out $(if $(LWRB),hal/compat/lwrb/%),$(call find,hal 
 lwrb_sources    := $(if $(LWRB),$(or $(wildcard $(LWRB)/lwrb/src/lwrb/*.c),$(error LWRB=$(LWRB) has no lwrb/src/lwrb)))
 gateway_sources := $(filter-out %/main.cpp,$(wildcard firmware/gateway/*.cpp board/*.cpp))
 example_sources := $(wildcard firmware/examples/*.cpp)
-support_sources := $(wildcard tests/support/*.cpp)
 helper_sources  := $(wildcard tests/hil/*.cpp tests/qemu/*.cpp)
-test_sources    := $(call find,tests/unit,-name 'test_*.cpp' -o -name 'test_*.py') $(wildcard tests/hil/test_*.py)
 all_cpp         := $(call find,hal drivers firmware board tests,-name '*.cpp')
 all_hpp         := $(call find,hal drivers firmware board tests,-name '*.hpp')
+
+# Cross-built programs are static: they need nothing of the system that they run on.
+triplet_arm64 := aarch64-linux-gnu
+triplet_armhf := arm-linux-gnueabihf
+triplet       := $(if $(ARCH),$(or $(triplet_$(ARCH)),$(error ARCH is arm64 or armhf)))
 
 # --- Setting up ---
 
@@ -74,7 +79,8 @@ all_hpp         := $(call find,hal drivers firmware board tests,-name '*.hpp')
 setup_goal := $(or $(if $(filter lint format format-check,$(goals)),lint),$\
                    $(if $(filter test setup,$(goals)),test),$\
                    $(if $(filter memory-map,$(goals)),map),$\
-                   $(if $(filter-out clean help,$(goals)),build)) $(filter bench fuzz footprint,$(goals))
+                   $(if $(filter-out clean help,$(goals)),build)) $(filter coverage bench fuzz footprint,$(goals))
+setup_goal := $(if $(ARCH)$(TARGET),$(or $(ARCH),$(TARGET)),$(setup_goal))
 dry_run    := $(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
 ifneq ($(and $(strip $(setup_goal)),$(if $(filter no,$(SETUP))$(dry_run),,yes)),)
   ifneq ($(shell (set -e; for goal in $(setup_goal); do toolchain/setup $$goal; done) >&2 && echo done),done)
@@ -84,6 +90,13 @@ endif
 
 # --- Compilers and flags ---
 
+ifneq ($(triplet),)
+  CXX        := $(triplet)-g++
+  CC         := $(triplet)-gcc
+  AR         := $(triplet)-ar
+  sysroot    := $(shell toolchain/sysroot $(ARCH))
+  PKG_CONFIG := PKG_CONFIG_SYSROOT_DIR=$(sysroot) PKG_CONFIG_LIBDIR=$(sysroot)/usr/lib/$(triplet)/pkgconfig pkg-config
+endif
 CXXFLAGS     ?= $(if $(SANITIZE),-O1,-O2) -g
 PKG_CONFIG   ?= pkg-config
 PYTHON       ?= /usr/bin/python3
@@ -100,6 +113,7 @@ language := -std=c++23 -fno-exceptions -fno-rtti -pthread -I. $(lwrb_include) -i
 # Sanitizers add code of their own, and GCC then warns of that; the plain build has warned of ours already.
 warnings := $(if $(SANITIZE),-w,-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast \
             -Wnon-virtual-dtor -Woverloaded-virtual -Wcast-align -Wnull-dereference -Werror)
+c_warnings := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Werror
 board     = $(if $(filter $(BOARD),$(BOARDS)),,$(error BOARD is one of: $(BOARDS)))$\
             -DMILLRACE_BOARD=$(subst -,_,$(BOARD))
 gtest    := -isystem $(GTEST)/googletest/include -isystem $(GTEST)/googlemock/include
@@ -108,13 +122,14 @@ gtest    := -isystem $(GTEST)/googletest/include -isystem $(GTEST)/googlemock/in
 comma            := ,
 trapped          := malloc calloc realloc memalign aligned_alloc posix_memalign
 wrap_heap        := $(addprefix -Wl$(comma)--wrap=,$(trapped)) -Wl$(comma)--undefined=__wrap_malloc
-static_heap_trap := $(if $(filter -static%,$(LDFLAGS)),$(wrap_heap))
+static           := $(if $(ARCH),-static)
+static_heap_trap := $(if $(filter -static%,$(static) $(LDFLAGS)),$(wrap_heap))
 
 compile := $(CXX) $(language) -ffunction-sections -fdata-sections $(sanitize) $(CPPFLAGS) $(CXXFLAGS)
 # What toolchain/stack-usage reads beside each object: whom its functions call, with how much stack. Only g++ tells.
 stack   := $(if $(SANITIZE)$(findstring clang,$(shell $(CXX) --version | head -n 1)),,-fcallgraph-info=su)
 # -z now: the dynamic linker's work, and the stack that it needs, are over before main() begins.
-link    := $(CXX) -pthread -Wl,--gc-sections,-z,now $(sanitize) $(CXXFLAGS) $(static_heap_trap) $(LDFLAGS)
+link    := $(CXX) -pthread -Wl,--gc-sections,-z,now $(sanitize) $(CXXFLAGS) $(static_heap_trap) $(static) $(LDFLAGS)
 libs    := $(LDLIBS)
 
 # libgpiod's static library, where pkg-config has it; hal/libgpiod_memory.hpp says why.
@@ -126,23 +141,16 @@ no_libgpiod   = $(error there is no libgpiod.a in $(libgpiod_dir): Debian's pack
 
 # --- Building ---
 
-out       := build/$(or $(SANITIZE),release)
+out       := build/$(or $(SANITIZE),release)$(ARCH:%=-%)
 board_out := $(out)/$(BOARD)
 
-lib_objects     := $(lib_sources:%.cpp=$(out)/lib/%.o) $(lwrb_sources:$(LWRB)/%.c=$(out)/upstream/%.o)
+lwrb_objects    := $(lwrb_sources:$(LWRB)/%.c=$(out)/upstream/%.o)
+lib_objects     := $(lib_sources:%.cpp=$(out)/lib/%.o) $(lwrb_objects)
 gateway_objects := $(gateway_sources:%.cpp=$(board_out)/obj/%.o)
-support_objects := $(support_sources:%.cpp=$(board_out)/obj/%.o)
-gtest_objects   := $(out)/gtest/gtest-all.o $(out)/gtest/gmock-all.o $(out)/gtest/gtest_main.o
 gateway         := $(board_out)/gateway
 within_budget   := $(if $(SANITIZE),,$(board_out)/gateway.size)
 examples        := $(example_sources:firmware/%.cpp=$(board_out)/%)
 helpers         := $(helper_sources:%.cpp=$(board_out)/%)
-
-# TEST narrows down what is built when it matches a file's path; otherwise it is about the names of tests.
-chosen_tests  := $(or $(if $(TEST),$(shell printf '%s\n' $(test_sources) | grep -E -- $(call quote,$(TEST)))),$\
-                      $(test_sources))
-test_programs := $(patsubst %.cpp,$(board_out)/%,$(filter %.cpp,$(chosen_tests)))
-test_scripts  := $(filter %.py,$(chosen_tests))
 
 # Show one short line a step, or with V=1 the command.
 Q    := $(if $(V),,@)
@@ -158,7 +166,7 @@ $(out)/flags: FORCE
 $(out)/members: FORCE
 	$(call record,$(lib_objects))
 $(board_out)/members: FORCE
-	$(call record,$(gateway_objects) $(support_objects))
+	$(call record,$(gateway_objects))
 
 # The original LwRB instead of ours; its warnings are not ours.
 $(out)/upstream/%.o: $(LWRB)/%.c $(out)/flags
@@ -171,36 +179,26 @@ $(out)/lib/%.o: %.cpp $(out)/flags
 
 $(board_out)/obj/%.o: %.cpp $(out)/flags
 	$(call step,CXX,$<)
-	$(Q)$(compile) $(stack) $(warnings) $(board) $(if $(filter tests/%,$<),$(gtest)) -MMD -MP -c -o $@ $<
+	$(Q)$(compile) $(stack) $(warnings) $(board) -MMD -MP -c -o $@ $<
 
 $(out)/libgpiod.a: hal/libgpiod_memory.symbols $(libgpiod) $(out)/flags
 	$(call step,OBJCOPY,$@)
 	$(Q)$(OBJCOPY) --redefine-syms=$< $(or $(libgpiod),$(no_libgpiod)) $@
-
-# GoogleTest is built here because Debian's library has exceptions and RTTI; its warnings are not ours.
-$(out)/gtest/%.o: $(out)/flags
-	$(call step,CXX,$(*:%=googletest/%.cc))
-	$(Q)$(compile) -w $(gtest) -I$(GTEST)/googletest -I$(GTEST)/googlemock \
-	  -c -o $@ $(GTEST)/$(if $(filter gmock%,$*),googlemock,googletest)/src/$*.cc
 
 %.a:
 	$(call step,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
 $(out)/libmillrace.a: $(lib_objects) $(out)/members
-$(out)/libgtest.a: $(gtest_objects)
 $(board_out)/libgateway.a: $(gateway_objects) $(board_out)/members
-$(board_out)/libsupport.a: $(support_objects) $(board_out)/members
 
 # libgpiod calls back into libmillrace: its malloc() is there.
 firmware_libs := $(board_out)/libgateway.a $(out)/libgpiod.a $(out)/libmillrace.a
-test_libs     := $(board_out)/libsupport.a $(firmware_libs) $(out)/libgtest.a
 
 $(gateway): $(board_out)/obj/firmware/gateway/main.o $(firmware_libs)
 $(examples): $(board_out)/%: $(board_out)/obj/firmware/%.o $(firmware_libs)
-$(helpers): $(board_out)/%: $(board_out)/obj/%.o $(board_out)/libsupport.a $(firmware_libs)
-$(test_programs): $(board_out)/%: $(board_out)/obj/%.o $(test_libs)
-$(gateway) $(examples) $(helpers) $(test_programs):
+$(helpers): $(board_out)/%: $(board_out)/obj/%.o $(firmware_libs)
+$(gateway) $(examples) $(helpers):
 	$(call step,LINK,$@)
 	$(Q)$(link) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(libs)
 
@@ -244,12 +242,28 @@ run: $(board_out)/$(if $(filter gateway,$(APP)),,examples/)$(APP) $(if $(filter 
 # ThreadSanitizer cannot place its shadow memory under the address randomisation of some kernels.
 same_addresses = $(shell setarch -R true 2>/dev/null && echo setarch -R)
 
-test: $(test_programs) $(if $(test_scripts),$(gateway) $(examples) $(helpers) $(within_budget)) \
-      $(if $(filter %/test_memory_map.py,$(test_scripts)),$(if $(SANITIZE),,$(probes)))
-	@MILLRACE_COMPILE=$(call quote,$(compile) $(warnings) $(board) $(gtest)) \
-	  $(if $(filter thread,$(SANITIZE)),$(same_addresses)) $(PYTHON) toolchain/run-tests \
-	  --build $(board_out) --board $(BOARD) $(if $(SANITIZE),--timeout 300) $(if $(V),--verbose) \
-	  $(if $(TEST),--filter $(call quote,$(TEST))) $(test_programs) $(test_scripts)
+# TEST is about the paths of tests if it matches one, else about the names of their cases.
+test_files   := $(call find,tests/unit tests/hil,-name 'test_*.cpp' -o -name 'test_*.c' -o -name 'test_*.py')
+chosen_tests := $(or $(if $(TEST),$(shell printf '%s\n' $(test_files) | grep -E -- $(call quote,$(TEST)))),$(test_files))
+by_path      := $(if $(TEST),$(if $(filter-out $(words $(test_files)),$(words $(chosen_tests))),yes))
+test_command := $(if $(SANITIZE),sanitize:$(SANITIZE)$(if $(by_path),[$(TEST)]),test:$(if $(by_path),pattern[$(TEST)],all))
+test_tool     = MILLRACE_COMPILE=$(call quote,$(compile) $(warnings) $(board) $(gtest)) \
+                MILLRACE_BUILD=$(board_out) MILLRACE_BOARD=$(BOARD) $(PYTHON) toolchain/test --prepared \
+                $(if $(TARGET),--fixture=$(TARGET)) $(if $(V),--verbose) \
+                $(if $(by_path),,$(if $(TEST),--test-case=$(call quote,$(TEST))))
+test: $(if $(TARGET),,$(if $(filter %.py,$(chosen_tests)),what-scripts-need))
+	@$(if $(filter thread,$(SANITIZE)),$(same_addresses)) env $(test_tool) $(call quote,$(test_command))
+coverage:
+	@$(test_tool) gcov:all
+
+# For toolchain/test: how to compile and link, in YAML; and what the scripts among the tests test.
+quoted = $(foreach word,$1,"$(subst ",\",$(word))",)
+show-building: $(out)/libgpiod.a $(lwrb_objects)
+	@echo 'c++: [$(call quoted,$(compile) $(warnings) $(board))]'
+	@echo 'c: [$(call quoted,$(CC) -std=c11 -O2 -g -I. $(lwrb_include) -isystem hal/compat $(c_warnings) $(sanitize) $(CFLAGS))]'
+	@echo 'link: [$(call quoted,$(sanitize) -Wl$(comma)--gc-sections $(LDFLAGS))]'
+	@echo 'libraries: [$(call quoted,$(lwrb_objects) $(out)/libgpiod.a $(libs))]'
+what-scripts-need: $(gateway) $(examples) $(helpers) $(within_budget) $(if $(SANITIZE),,$(probes))
 
 # --- Benchmarks and fuzzing ---
 
@@ -317,16 +331,6 @@ $(filter %-static,$(echo_servers)): build/footprint/echo_lib%-static: tests/benc
 	  $(if $(filter uv,$*),$(static_libuv),-lev -lm) 2>$@.log || { cat $@.log >&2; exit 1; }
 footprint: $(gateway) $(gateway)-static $(echo_servers)
 	@$(PYTHON) tests/bench/footprint gateway=$(gateway) gateway=$(gateway)-static ser2net= $(echo_servers:%=echo=%) $(ARGS)
-
-# For toolchain/test: how to compile and link, in YAML.
-quoted = $(foreach word,$1,"$(subst ",\",$(word))",)
-.PHONY: show-building what-scripts-need
-show-building: $(out)/libgpiod.a
-	@echo 'c++: [$(call quoted,$(compile) $(warnings) $(board))]'
-	@echo 'c: [$(call quoted,$(CC) -std=c11 -O2 -g -I. $(lwrb_include) -isystem hal/compat -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Werror $(sanitize) $(CFLAGS))]'
-	@echo 'link: [$(call quoted,$(sanitize) -Wl$(comma)--gc-sections $(LDFLAGS))]'
-	@echo 'libraries: [$(call quoted,$(out)/libgpiod.a $(libs))]'
-what-scripts-need: $(gateway) $(examples) $(helpers) $(within_budget) $(if $(SANITIZE),,$(probes))
 
 boards:
 	@for board in $(BOARDS); do $(MAKE) --no-print-directory BOARD=$$board build size || exit 1; done

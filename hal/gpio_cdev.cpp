@@ -221,7 +221,8 @@ Result<void> GpioCdev::add_chips() {
       break;
     }
     for (std::size_t at = 0; at < static_cast<std::size_t>(size);) {
-      const auto* const entry = reinterpret_cast<const dirent64*>(&entries[at]);
+      const void* const place = &entries[at];
+      const auto* const entry = static_cast<const dirent64*>(place);
       at += entry->d_reclen;
       unsigned int number = 0;
       if (!parse_chip_name(static_cast<const char*>(entry->d_name), number)) {

@@ -13,6 +13,7 @@
 
 #include "hal/gpio_check.hpp"
 #include "hal/slice.hpp"
+#include "hal/watchable.hpp"
 
 namespace millrace::hal {
 namespace {
@@ -391,10 +392,7 @@ void GpioSim::arm_timer() {
   armed_for_ = due;
   itimerspec timer{};
   if (due != never) {
-    const auto since_boot = due.time_since_epoch();
-    const auto seconds = std::chrono::floor<std::chrono::seconds>(since_boot);
-    timer.it_value.tv_sec = seconds.count();
-    timer.it_value.tv_nsec = (since_boot - seconds).count();
+    timer.it_value = to_timespec(due.time_since_epoch());
   }
   static_cast<void>(::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &timer, nullptr));
 }

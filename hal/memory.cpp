@@ -48,7 +48,8 @@ Result<void> lock_memory() {
 [[gnu::noinline]] __attribute__((no_sanitize("address", "thread"))) void prepare_stack(
     std::size_t bytes) {
   auto* const frame = static_cast<std::byte*>(__builtin_frame_address(0));
-  auto* const top = reinterpret_cast<volatile Word*>(frame - own_frames);  // frames are aligned
+  void* const below = frame - own_frames;
+  auto* const top = static_cast<volatile Word*>(below);  // frames are aligned
   const std::size_t words = bytes / sizeof(Word);
   for (std::size_t i = 1; i <= words; ++i) {
     *(top - i) = mark;

@@ -57,7 +57,8 @@ void SegregatedPool::release(void* block) {
 }
 
 SegregatedPool::Header* SegregatedPool::header_at(std::uint32_t offset) const {
-  return std::launder(reinterpret_cast<Header*>(begin_ + offset));
+  void* const place = begin_ + offset;
+  return std::launder(static_cast<Header*>(place));
 }
 
 SegregatedPool::Header* SegregatedPool::take(std::size_t units) {
