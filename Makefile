@@ -152,9 +152,10 @@ within_budget   := $(if $(SANITIZE),,$(board_out)/gateway.size)
 examples        := $(example_sources:firmware/%.cpp=$(board_out)/%)
 helpers         := $(helper_sources:%.cpp=$(board_out)/%)
 
-# Show one short line a step, or with V=1 the command.
-Q    := $(if $(V),,@)
-step  = @mkdir -p $(@D)$(if $(V),,; echo '$1 $2')
+# Show one short line a step, or with V=1 the command; nothing with -s.
+Q     := $(if $(V),,@)
+quiet := $(V)$(findstring s,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
+step   = @mkdir -p $(@D)$(if $(quiet),,; echo '$1 $2')
 
 # Rewrite $@ only if its text changes: whatever depends on it is then made again.
 record = @mkdir -p $(@D); printf '%s\n' $(call quote,$1) >$@.new; cmp -s $@.new $@ && rm $@.new || mv $@.new $@

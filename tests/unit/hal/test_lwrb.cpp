@@ -6,13 +6,12 @@
 #include <cstdint>
 #include <deque>
 #include <gtest/gtest.h>
+#include <lwrb/lwrb.h>
 #include <random>
 #include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
-
-#include "hal/compat/lwrb/lwrb.h"
 
 namespace {
 
