@@ -39,6 +39,8 @@ struct Board {
   /// Empty: every line that the kernel has a name for, as far as Capacities::lines goes.
   std::span<const Line> lines;
   std::span<const Uart> uarts;
+  /// What the device tree's model begins with on such a board. toolchain/board reads it here, too.
+  std::array<std::string_view, 2> models = {};
 };
 
 /// How many of everything a firmware has: all of its memory follows from these. Chosen when it is

@@ -52,4 +52,16 @@ namespace selected = MILLRACE_BOARD;
   return nullptr;
 }
 
+/// By the device tree's model; nullptr when it is that of no board here.
+[[nodiscard]] constexpr const Board* find_by_model(std::string_view model) {
+  for (const Board* const candidate : all) {
+    for (const std::string_view beginning : candidate->models) {
+      if (!beginning.empty() && model.starts_with(beginning)) {
+        return candidate;
+      }
+    }
+  }
+  return nullptr;
+}
+
 }  // namespace millrace::board

@@ -19,6 +19,7 @@ inline constexpr Board board = {
     .description = "QEMU virt with the kernel's gpio-sim",
     .lines = lines,
     .uarts = uarts,
+    .models = {"linux,dummy-virt"},
 };
 inline constexpr Capacities capacities = {.connections = 32};
 inline constexpr Budget budget = {};

@@ -18,6 +18,7 @@ inline constexpr Board board = {
     .description = "Raspberry Pi Zero 2 W",
     .lines = lines,
     .uarts = uarts,
+    .models = {"Raspberry Pi Zero 2"},
 };
 inline constexpr Capacities capacities = {
     .fds = 96, .lines = 28, .connections = 8, .send_ring = 4096, .events = 512};

@@ -18,6 +18,7 @@ inline constexpr Board board = {
     .description = "Raspberry Pi 3 Model A+, B and B+",
     .lines = lines,
     .uarts = uarts,
+    .models = {"Raspberry Pi 3", "Raspberry Pi Compute Module 3"},
 };
 inline constexpr Capacities capacities = {.lines = 28, .connections = 16};
 inline constexpr Budget budget = {.memory = 384 * kib};

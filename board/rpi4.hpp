@@ -19,6 +19,7 @@ inline constexpr Board board = {
     .description = "Raspberry Pi 4 Model B, 400 and Compute Module 4",
     .lines = lines,
     .uarts = uarts,
+    .models = {"Raspberry Pi 4", "Raspberry Pi Compute Module 4"},
 };
 inline constexpr Capacities capacities = {.lines = 28, .connections = 32};
 inline constexpr Budget budget = {};

@@ -19,6 +19,7 @@ inline constexpr Board board = {
     .description = "Raspberry Pi 5, 500 and Compute Module 5",
     .lines = lines,
     .uarts = uarts,
+    .models = {"Raspberry Pi 5", "Raspberry Pi Compute Module 5"},
 };
 inline constexpr Capacities capacities = {.lines = 28, .connections = 32};
 inline constexpr Budget budget = {};

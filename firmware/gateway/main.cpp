@@ -1,15 +1,24 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: The Millrace contributors
 
+#include <string_view>
+
 #include "firmware/gateway/gateway.hpp"
 #include "firmware/gateway/options.hpp"
 #include "firmware/gateway/version.hpp"
 #include "hal/log.hpp"
 #include "hal/print.hpp"
+#include "hal/slice.hpp"
 
 namespace {
 
 millrace::Gateway gateway;
+
+/// What this program is called: `gateway` where it was built, `millrace` where it is installed.
+std::string_view name_of(char** argv) {
+  const std::string_view path = *argv == nullptr ? "gateway" : *argv;
+  return millrace::slice(path, path.rfind('/') + 1);  // npos + 1 is 0
+}
 
 }  // namespace
 
@@ -24,6 +33,7 @@ int main(int argc, char** argv) {
   }
   switch (options->action) {
     case Options::Action::help:
+      millrace::hal::print("usage: ", name_of(argv), " [OPTION ...]");
       millrace::hal::write_output(millrace::help_text());
       return 0;
     case Options::Action::version:

@@ -18,12 +18,12 @@ namespace {
 
 using control::split;
 
-constexpr std::string_view help = R"(usage: gateway [OPTION ...]
-
+constexpr std::string_view help = R"(
 Serves GPIO lines and serial ports to clients over TCP and Unix sockets.
 
-  --board NAME           what is wired: sim, rpi3, rpi4, rpi5, rpi-zero2w, qemu-virt, generic
-                         (default: the board that this program was built for)
+  --board NAME           what is wired: sim, rpi3, rpi4, rpi5, rpi-zero2w, qemu-virt, generic, or
+                         auto: the one that the device tree tells, else generic
+                         (default: the board that this program was built for; auto if generic)
   --listen control=ADDR  where the control port listens; may be repeated. ADDR is 7000 (loopback),
                          127.0.0.1:7000, [::1]:7000, *:7000 (every interface: no password
                          protects it) or unix:/run/millrace.sock.
@@ -49,6 +49,12 @@ std::unexpected<OptionError> wrong(std::string_view what, std::string_view where
   // A long one must not push the remedy out.
   text.append(what, ", ", where.empty() ? "an empty value" : slice(where, 0, 127), ", ", remedy);
   return std::unexpected(text);
+}
+
+const board::Board* board_of_this_machine() {
+  const auto model = hal::device_tree_model();
+  const board::Board* const found = model ? board::find_by_model(*model) : nullptr;
+  return found != nullptr ? found : &board::generic::board;
 }
 
 std::expected<void, OptionError> add_listener(Options& options, std::string_view text) {
@@ -132,7 +138,7 @@ void add_default_listeners(Options& options) {
 std::expected<void, OptionError> apply(Options& options, int option, std::string_view value) {
   switch (option) {
     case 'b':
-      options.board = board::find(value);
+      options.board = value == "auto" ? board_of_this_machine() : board::find(value);
       if (options.board == nullptr) {
         return wrong("no such board", value, "see --help for those that there are");
       }
@@ -182,6 +188,9 @@ std::expected<Options, OptionError> parse_options(std::span<char* const> argumen
       {nullptr, 0, nullptr, 0},
   }};
   Options options;
+  if (options.board == &board::generic::board) {
+    options.board = board_of_this_machine();
+  }
   optind = 0;  // glibc: start afresh
   for (;;) {
     const auto at = static_cast<std::size_t>(std::max(optind, 1));

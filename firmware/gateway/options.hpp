@@ -47,7 +47,7 @@ using OptionError = FixedString<255>;
 /// board's serial ports.
 [[nodiscard]] std::expected<Options, OptionError> parse_options(std::span<char* const> arguments);
 
-/// What --help prints.
+/// What --help prints after the line that says how the program is called.
 [[nodiscard]] std::string_view help_text();
 
 }  // namespace millrace

@@ -58,6 +58,19 @@ TEST(Boards, have_a_name_each_and_are_found_by_it) {
   EXPECT_EQ(capacities, selected::capacities);
 }
 
+TEST(Boards, are_found_by_the_device_trees_model) {
+  EXPECT_EQ(find_by_model("Raspberry Pi Compute Module 4 Rev 1.1"), &rpi4::board);
+  EXPECT_EQ(find_by_model("Raspberry Pi Zero 2 W Rev 1.0"), &rpi_zero2w::board);
+  for (const std::string_view model : {"", "Raspberry Pi", "Radxa ROCK 5B", "A Raspberry Pi 4"}) {
+    EXPECT_EQ(find_by_model(model), nullptr) << model;
+  }
+  for (const Board* const board : all) {
+    for (const std::string_view model : board->models) {
+      EXPECT_TRUE(model.empty() || find_by_model(model) == board) << model;
+    }
+  }
+}
+
 TEST(Boards, are_all_in_the_list) {
   for (const Header& header : headers) {
     EXPECT_NE(std::ranges::find(all, header.board), all.end()) << header.board->name;

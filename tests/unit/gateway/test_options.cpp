@@ -92,6 +92,12 @@ TEST(Options, of_an_empty_command_line_are_the_boards) {
   }
 }
 
+TEST(Options, take_the_board_of_this_machine_if_asked_to) {
+  const auto model = hal::device_tree_model();
+  const board::Board* const known = model ? board::find_by_model(*model) : nullptr;
+  EXPECT_EQ(accepted({"--board", "auto"}).board, known != nullptr ? known : &board::generic::board);
+}
+
 TEST(Options, open_simulated_ports_at_start_and_leave_real_ones_to_the_first_client) {
   for (const char* const name : {"sim", "rpi4"}) {
     const Options options = accepted({"--board", name});
