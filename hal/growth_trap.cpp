@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <dlfcn.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -38,12 +39,28 @@ constexpr std::uint32_t map_call = SYS_mmap;
 constexpr std::uint32_t map_call = SYS_mmap2;
 #endif
 
+#if defined(__x86_64__)
+// Whether what is before an address is a call, so that it may be where one returns to.
+bool follows_call(const void* address) {
+  const auto* const code = static_cast<const std::uint8_t*>(address);
+  return code[-5] == 0xe8 || code[-6] == 0xff || code[-3] == 0xff || code[-2] == 0xff;
+}
+#endif
+
 // Where the function that made the system call returns to: its caller, as long as it is one of
 // libc's plain wrappers.
 // NOLINTBEGIN(performance-no-int-to-ptr): registers
 const void* caller(const ucontext_t& context) {
 #if defined(__x86_64__)
-  return *reinterpret_cast<void* const*>(context.uc_mcontext.gregs[REG_RSP]);
+  // It may have saved registers on top of that.
+  const auto* const stack = reinterpret_cast<void* const*>(context.uc_mcontext.gregs[REG_RSP]);
+  Dl_info info{};
+  for (std::size_t i = 0; i < 8; ++i) {
+    if (::dladdr(stack[i], &info) != 0 && follows_call(stack[i])) {
+      return stack[i];
+    }
+  }
+  return stack[0];
 #elif defined(__aarch64__)
   return reinterpret_cast<const void*>(context.uc_mcontext.regs[30]);
 #else
@@ -82,9 +99,7 @@ Result<void> arm() {
   struct sigaction action{};
   action.sa_sigaction = on_trapped;
   action.sa_flags = SA_SIGINFO;
-  if (::sigaction(SIGSYS, &action, nullptr) != 0) {
-    return fail_errno("cannot watch the growth of memory");
-  }
+  (void)::sigaction(SIGSYS, &action, nullptr);  // fails for no signal that can be caught
   // Numbers of system calls mean something else in a process's other architecture (x32, armhf).
   std::array filter = {
       load(offsetof(seccomp_data, arch)),
@@ -97,9 +112,11 @@ Result<void> arm() {
       answer(SECCOMP_RET_ALLOW),
       answer(SECCOMP_RET_TRAP),
   };
+  // ESRCH, and not a thread's number, if one has a filter of its own.
+  constexpr unsigned long thread_sync = SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_TSYNC_ESRCH;
   const sock_fprog program{.len = filter.size(), .filter = filter.data()};
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL) != 0 ||
-      ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) != 0) {
+      ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, thread_sync, &program) != 0) {
     return fail_errno("cannot watch the growth of memory",
                       "use a kernel with CONFIG_SECCOMP_FILTER");
   }

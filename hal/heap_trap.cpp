@@ -4,6 +4,7 @@
 #include "hal/heap_trap.hpp"
 
 #include <atomic>
+#include <bit>
 #include <cerrno>
 #include <cstddef>
 #include <cstdlib>
@@ -113,8 +114,15 @@ void* __wrap_aligned_alloc(std::size_t alignment, std::size_t size) {
 
 int __wrap_posix_memalign(void** memory, std::size_t alignment, std::size_t size) {
   millrace::hal::heap_trap::note("posix_memalign", size, __builtin_return_address(0));
-  *memory = __libc_memalign(alignment, size);
-  return *memory == nullptr ? ENOMEM : 0;
+  if (alignment % sizeof(void*) != 0 || !std::has_single_bit(alignment)) {
+    return EINVAL;
+  }
+  void* const aligned = __libc_memalign(alignment, size);
+  if (aligned == nullptr) {
+    return ENOMEM;
+  }
+  *memory = aligned;
+  return 0;
 }
 
 // NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): glibc's names say less

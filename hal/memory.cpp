@@ -77,12 +77,12 @@ Result<MemoryUsage> memory_usage() {
     return fail_errno("cannot read /proc/self/statm", "mount /proc");
   }
   std::array<char, 128> text{};
-  const Transfer got = read(file.get(), std::as_writable_bytes(std::span(text)));
-  const char* const end = text.data() + got.count;
+  (void)read(file.get(), std::as_writable_bytes(std::span(text)));  // if not, there is no number
+  const char* const end = text.data() + text.size();
   std::size_t mapped = 0;
   std::size_t resident = 0;
-  const auto first = std::from_chars(text.data(), end, mapped);
-  if (first.ptr == end || std::from_chars(first.ptr + 1, end, resident).ec != std::errc()) {
+  const auto first = std::from_chars(text.data(), end - 1, mapped);
+  if (std::from_chars(first.ptr + 1, end, resident).ec != std::errc()) {
     return fail(EIO, "cannot understand /proc/self/statm");
   }
   const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));

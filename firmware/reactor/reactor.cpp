@@ -717,14 +717,12 @@ bool Reactor::discard(std::uint32_t item) {
     memory_.timers[item - first_timer_].expiries = 0;
   } else if (item < quit_item_) {
     memory_.notifiers[item - first_notifier_].raised = false;
-  } else if (item >= first_mailbox_) {
-    mailbox_.release(item - first_mailbox_);
-    return true;
-  } else if (item >= first_message_) {
+  } else if (item < first_mailbox_) {  // never the quit message, which has led here
     free_message(item);
-    return true;
+  } else {
+    mailbox_.release(item - first_mailbox_);
   }
-  return false;
+  return item > quit_item_;
 }
 
 std::string_view Reactor::current_handler() const {

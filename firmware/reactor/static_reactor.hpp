@@ -70,7 +70,8 @@ class StaticReactor final : private ReactorPartsHolder<Limits, PollerType>, publ
   using Holder = ReactorPartsHolder<Limits, PollerType>;
 
  public:
-  StaticReactor() : StaticReactor(Holder::parts.clock) {}
+  StaticReactor()
+      : Reactor(Holder::parts.memory(), Limits, Holder::parts.poller, Holder::parts.clock) {}
 
   /// With a clock other than the system's: for tests. It must outlive the reactor.
   explicit StaticReactor(const hal::Clock& clock)

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <gtest/gtest.h>
@@ -45,7 +46,8 @@ class CountingPoller : public hal::Poller {
   }
   [[nodiscard]] Result<void> add(int fd, Events interest, std::uint64_t token) override {
     ++adds;
-    return inner.add(fd, interest, token);
+    return fail_adds ? Result<void>(fail(ENOMEM, "no memory left"))
+                     : inner.add(fd, interest, token);
   }
   [[nodiscard]] Result<void> modify(int fd, Events interest, std::uint64_t token) override {
     ++modifies;
@@ -93,6 +95,7 @@ class CountingPoller : public hal::Poller {
   Inner inner;
   FakeClock* clock = nullptr;
   Duration last_timeout{};
+  bool fail_adds = false;
   bool fail_resets = false;
   std::atomic<bool> waiting = false;  ///< the loop has announced that it sleeps, and does or will
   std::atomic<bool> held = false;     ///< it does not return from there
@@ -122,6 +125,10 @@ struct Poll final : CountingPoller<hal::PollPoller<256>> {
 struct Select final : CountingPoller<hal::SelectPoller> {
   static constexpr bool says_why = false;
 };
+/// Epoll in the best way that this kernel has, for tests of what has nothing to do with it.
+struct Epoll final : CountingPoller<hal::EpollPoller> {
+  static constexpr bool says_why = true;
+};
 using AllPollers = ::testing::Types<EpollPwait2, EpollTimerfd, Poll, Select>;
 
 /// For TYPED_TEST_SUITE: the names of the pollers instead of 0, 1, 2, 3.
@@ -136,6 +143,19 @@ struct PollerNames {
       return "Poll";
     } else {
       return "Select";
+    }
+  }
+};
+
+/// For suites of all pollers: those that this kernel has not are skipped.
+template <class PollerType>
+class PollerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    PollerType poller;
+    const auto opened = poller.open();
+    if (!opened && opened.error().number == ENOSYS) {
+      GTEST_SKIP() << opened.error().what;
     }
   }
 };

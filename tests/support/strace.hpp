@@ -88,8 +88,8 @@ inline std::optional<std::vector<std::string>> system_calls_of(
     words >> pid >> call;
     const std::string name = call.substr(0, call.find('('));
     const bool resumed_or_signal = name == "<..." || name == "---" || name == "+++";
-    const bool of_a_sanitizer = !hal::heap_trap::available() &&
-                                (name == "mmap" || name == "munmap" || name == "madvise");
+    const bool of_a_sanitizer =
+        !hal::heap_trap::available() && (name == "mmap" || name == "munmap" || name == "madvise");
     if (pid != traced || resumed_or_signal || of_a_sanitizer || name.starts_with("clock_gettime")) {
       continue;
     }

@@ -245,9 +245,6 @@ lwrb_sz_t lwrb_overwrite(lwrb_t* buff, const void* data, lwrb_sz_t btw) {
 }
 
 lwrb_sz_t lwrb_move(lwrb_t* dest, lwrb_t* src) {
-  if (!ready(dest) || !ready(src)) {
-    return 0;
-  }
   const lwrb_sz_t all = std::min(lwrb_get_full(src), lwrb_get_free(dest));
   lwrb_sz_t left = all;
   while (left > 0) {

@@ -15,6 +15,7 @@
 #include "firmware/reactor/static_reactor.hpp"
 #include "hal/gpio_sim.hpp"
 #include "hal/socket.hpp"
+#include "tests/support/kernel.hpp"
 
 namespace millrace {
 namespace {
@@ -33,6 +34,7 @@ constexpr UartIndex first{0};
 class ControlSessionTest : public testing::Test {
  protected:
   void SetUp() override {
+    SKIP_WITHOUT_TERMIOS2();
     ASSERT_NE(::mkdtemp(directory.data()), nullptr);
     ASSERT_TRUE(reactor.open());
     ASSERT_TRUE(gpio_sim.open());

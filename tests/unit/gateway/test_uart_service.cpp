@@ -13,6 +13,7 @@
 
 #include "firmware/gateway/uart_service.hpp"
 #include "firmware/reactor/static_reactor.hpp"
+#include "tests/support/kernel.hpp"
 #include "tests/support/loop.hpp"
 
 namespace millrace {
@@ -102,7 +103,10 @@ class UsbPort {
 
 class UartServiceTest : public testing::Test, public UartObserver {
  protected:
-  void SetUp() override { ASSERT_TRUE(reactor.open()); }
+  void SetUp() override {
+    SKIP_WITHOUT_TERMIOS2();
+    ASSERT_TRUE(reactor.open());
+  }
 
   void on_uart_data(UartIndex uart, std::span<const std::byte> data) override {
     for (const std::byte byte : data) {

@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: The Millrace contributors
 
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstddef>
 #include <cstdlib>
@@ -14,6 +15,9 @@
 
 #include "hal/growth_trap.hpp"
 #include "hal/heap_trap.hpp"
+#include "tests/support/coverage.hpp"
+#include "tests/support/kernel.hpp"
+#include "tests/support/refusal.hpp"
 
 namespace millrace::hal {
 namespace {
@@ -30,7 +34,9 @@ template <class Function>
   if (!growth_trap::arm()) {
     ::_exit(3);
   }
+  test::note_coverage_at_abort();
   function();
+  test::note_coverage();
   ::_exit(0);
 }
 
@@ -42,6 +48,9 @@ class GrowthTrap : public testing::Test {
       ASSERT_FALSE(refused);
       EXPECT_EQ(refused.error().number, ENOTSUP);
       GTEST_SKIP() << "a sanitizer maps memory when it likes";
+    }
+    if (test::is_emulated()) {
+      GTEST_SKIP() << "the emulator has no seccomp(2)";
     }
     GTEST_FLAG_SET(death_test_style, "threadsafe");
   }
@@ -99,6 +108,21 @@ TEST_F(GrowthTrapDeathTest, threads_that_were_there_before_are_held_to_it_too) {
     ::_exit(0);
   };
   EXPECT_EXIT(on_another_thread(), testing::KilledBySignal(SIGABRT), "^error: mmap");
+}
+
+TEST_F(GrowthTrap, that_the_kernel_does_not_have_is_refused_with_what_it_takes) {
+  for (const long call : {long{SYS_seccomp}, long{SYS_prctl}}) {
+    const bool refused = test::while_refused(call, EINVAL, [call] {
+      const auto armed = growth_trap::arm();
+      ASSERT_FALSE(armed) << call;
+      EXPECT_EQ(armed.error().number, EINVAL);
+      EXPECT_NE(std::string(armed.error().remedy).find("CONFIG_SECCOMP_FILTER"), std::string::npos);
+    });
+    if (!refused) {
+      GTEST_SKIP() << "no system call can be refused here";
+    }
+  }
+  ::munmap(map(), size);  // and nothing is trapped
 }
 
 TEST_F(GrowthTrapDeathTest, all_else_goes_on) {

@@ -2,6 +2,7 @@
 // SPDX-FileCopyrightText: The Millrace contributors
 
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
@@ -13,6 +14,7 @@
 #include <thread>
 
 #include "hal/heap_trap.hpp"
+#include "tests/support/coverage.hpp"
 
 namespace millrace::hal {
 namespace {
@@ -94,6 +96,27 @@ TEST_F(HeapTrap, what_is_allocated_is_memory_all_the_same) {
   std::free(zeros);
 }
 
+TEST_F(HeapTrap, what_is_more_than_there_can_be_is_refused_all_the_same) {
+  static volatile std::size_t too_much = SIZE_MAX / 2 + 1;
+  void* memory = nullptr;
+  EXPECT_EQ(std::malloc(too_much), nullptr);
+  EXPECT_EQ(std::calloc(too_much, 2), nullptr);
+  EXPECT_EQ(std::realloc(nothing, too_much), nullptr);
+  EXPECT_EQ(std::aligned_alloc(64, too_much), nullptr);
+  EXPECT_EQ(::memalign(64, too_much), nullptr);
+  EXPECT_EQ(::posix_memalign(&memory, 64, too_much), ENOMEM);
+}
+
+TEST_F(HeapTrap, posix_memalign_refuses_as_ever_and_leaves_the_pointer_alone) {
+  int here = 0;
+  void* memory = &here;
+  const volatile std::size_t too_much = SIZE_MAX / 2;
+  EXPECT_EQ(::posix_memalign(&memory, 24, 64), EINVAL);
+  EXPECT_EQ(::posix_memalign(&memory, 4, 64), EINVAL);
+  EXPECT_EQ(::posix_memalign(&memory, 64, too_much), ENOMEM);
+  EXPECT_EQ(memory, &here);
+}
+
 TEST_F(HeapTrap, a_library_that_allocates_is_seen) {
   heap_trap::arm(Action::count);
   keep(::strdup("copied by libc"));
@@ -151,6 +174,7 @@ TEST_F(HeapTrap, other_threads_are_seen_too) {
 }
 
 TEST_F(HeapTrapDeathTest, the_first_call_ends_the_process_and_names_the_function_and_its_caller) {
+  test::note_coverage_at_abort();
   const auto allocate = [](auto call) {
     heap_trap::arm(Action::abort);
     keep(call());

@@ -275,14 +275,46 @@ TEST(Lwrb, answers_zero_to_what_makes_no_sense) {
   EXPECT_EQ(lwrb_find(&ring, "a", 0, 0, &count), 0);
   EXPECT_EQ(lwrb_find(&ring, "a", 1, 0, nullptr), 0);
   EXPECT_EQ(count, 7U);
+  EXPECT_EQ(lwrb_is_ready(&ring), 1);
   EXPECT_EQ(lwrb_write_ex(&ring, "ab", 2, nullptr, 0), 1);
   EXPECT_EQ(lwrb_find(&ring, "a", 1, ~lwrb_sz_t{0}, &count), 0);
   EXPECT_EQ(count, 0U);
+  EXPECT_EQ(lwrb_read_ex(&ring, out, 2, nullptr, 0), 1);
+  EXPECT_EQ(lwrb_get_full(&ring), 0U);
   lwrb_set_arg(&ring, out);
   EXPECT_EQ(lwrb_get_arg(&ring), out);
+
+  lwrb_t other{};
+  EXPECT_EQ(lwrb_move(&ring, &other), 0U);
+  other.buff = memory;
+  EXPECT_EQ(lwrb_is_ready(&other), 0);  // it has no size
   lwrb_free(&ring);
   EXPECT_EQ(lwrb_is_ready(&ring), 0);
   EXPECT_EQ(lwrb_get_full(&ring), 0U);
+}
+
+// What is moved goes around the end of both memories, so that it takes several steps.
+TEST(Lwrb, that_is_emptied_by_an_event_function_while_it_is_moved_ends_the_move) {
+  std::uint8_t from_memory[6];
+  std::uint8_t to_memory[8];
+  static lwrb_t from;
+  static lwrb_t to;
+  std::uint8_t out[8];
+  lwrb_init(&from, from_memory, sizeof from_memory);
+  lwrb_init(&to, to_memory, sizeof to_memory);
+  ASSERT_EQ(lwrb_write(&from, "....", 4), 4U);
+  ASSERT_EQ(lwrb_read(&from, out, 4), 4U);
+  ASSERT_EQ(lwrb_write(&from, "abcde", 5), 5U);
+  lwrb_set_evt_fn(&to, [](lwrb_t*, lwrb_evt_type_t type, lwrb_sz_t) {
+    if (type == LWRB_EVT_WRITE) {
+      lwrb_set_evt_fn(&to, nullptr);
+      lwrb_reset(&from);
+    }
+  });
+  EXPECT_EQ(lwrb_move(&to, &from), 0U);
+  EXPECT_EQ(lwrb_get_full(&from), 0U);
+  ASSERT_EQ(lwrb_read(&to, out, sizeof out), 2U);  // the piece that was moved before that
+  EXPECT_EQ(std::string_view(reinterpret_cast<const char*>(out), 2), "ab");
 }
 
 TEST(Lwrb, passes_bytes_from_one_thread_to_another) {

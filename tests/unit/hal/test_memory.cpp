@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: The Millrace contributors
 
+#include <cerrno>
 #include <cstddef>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <string>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "hal/heap_trap.hpp"
 #include "hal/memory.hpp"
+#include "tests/support/coverage.hpp"
+#include "tests/support/kernel.hpp"
+#include "tests/support/refusal.hpp"
 
 namespace millrace::hal {
 namespace {
@@ -42,10 +47,33 @@ TEST(Memory, usage_is_what_the_kernel_says_and_sees_a_mapping) {
   ASSERT_TRUE(after);
   EXPECT_GE(after->mapped, before->mapped + size);
   EXPECT_EQ(after->mapped, status("VmSize"));
-  EXPECT_GT(after->resident, 0U);
-  EXPECT_LT(after->resident, after->mapped);
+  const std::size_t resident = status("VmRSS");
+  EXPECT_GT(after->resident, resident - resident / 4);
+  EXPECT_LT(after->resident, resident + resident / 4);
   ::munmap(memory, size);
   EXPECT_LT(memory_usage()->mapped, after->mapped);
+}
+
+TEST(Memory, usage_that_the_kernel_does_not_tell_is_an_error) {
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  const auto unopened = memory_usage();
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  ASSERT_FALSE(unopened);
+  EXPECT_EQ(unopened.error().number, EMFILE);
+
+  for (const int error : {EACCES, 0}) {  // 0: an empty file
+    const bool refused = test::while_refused(SYS_read, error, [] {
+      const auto unread = memory_usage();
+      ASSERT_FALSE(unread);
+      EXPECT_EQ(unread.error().number, EIO);
+    });
+    if (!refused) {
+      GTEST_SKIP() << "no system call can be refused here";
+    }
+  }
 }
 
 [[gnu::noinline]] void touch(char* page) { *static_cast<volatile char*>(page) = 1; }
@@ -61,8 +89,16 @@ TEST(Memory, usage_is_what_the_kernel_says_and_sees_a_mapping) {
 }
 
 TEST(MemoryDeathTest, a_stack_that_was_not_prepared_tells_nothing) {
+  if (test::is_emulated()) {
+    GTEST_SKIP() << "the process is the emulator's";
+  }
   GTEST_FLAG_SET(death_test_style, "threadsafe");  // a process that no other test has run in
-  EXPECT_EXIT(::_exit(stack_high_water() == 0 ? 0 : 1), testing::ExitedWithCode(0), "");
+  const auto look = [] {
+    const int status = stack_high_water() == 0 ? 0 : 1;
+    test::note_coverage();
+    ::_exit(status);
+  };
+  EXPECT_EXIT(look(), testing::ExitedWithCode(0), "");
 }
 
 TEST(Memory, the_stack_tells_how_deep_it_was) {
@@ -82,6 +118,9 @@ TEST(Memory, the_stack_tells_how_deep_it_was) {
 }
 
 TEST(Memory, preparing_the_stack_brings_its_pages_in) {
+  if (test::is_emulated()) {
+    GTEST_SKIP() << "the process is the emulator's";
+  }
   constexpr std::size_t size = 512 * kib;
   const std::size_t before = status("VmStk");
   prepare_stack(size);
@@ -111,6 +150,24 @@ TEST(Memory, locking_holds_every_page_or_says_what_is_missing) {
   } else {
     EXPECT_TRUE(locked.error().number == EPERM || locked.error().number == ENOMEM);
     EXPECT_NE(std::string(locked.error().remedy).find("LimitMEMLOCK"), std::string::npos);
+  }
+}
+
+TEST(Memory, locking_tells_what_the_kernel_says) {
+  if (!heap_trap::available()) {
+    GTEST_SKIP() << "a sanitizer locks nothing";
+  }
+  for (const int error : {0, EPERM, ENOMEM, ENOSYS}) {
+    const bool refused = test::while_refused(SYS_mlockall, error, [error] {
+      const auto locked = lock_memory();
+      EXPECT_EQ(locked ? 0 : locked.error().number, error);
+      const std::string remedy = locked ? "" : locked.error().remedy;
+      EXPECT_EQ(remedy.find("LimitMEMLOCK") != std::string::npos,
+                error == EPERM || error == ENOMEM);
+    });
+    if (!refused) {
+      GTEST_SKIP() << "no system call can be refused here";
+    }
   }
 }
 

@@ -17,7 +17,6 @@
 
 #include "hal/clock.hpp"
 #include "hal/poller.hpp"
-#include "hal/watchable.hpp"
 #include "tests/support/descriptors.hpp"
 #include "tests/support/loop.hpp"
 
@@ -28,9 +27,14 @@ constexpr Events readable = Events::readable;
 constexpr Events writable = Events::writable;
 
 template <class PollerType>
-class Pollers : public ::testing::Test {
+class Pollers : public PollerTest<PollerType> {
  protected:
-  Pollers() { EXPECT_TRUE(poller.open()); }
+  void SetUp() override {
+    PollerTest<PollerType>::SetUp();
+    if (!testing::Test::IsSkipped()) {
+      ASSERT_TRUE(poller.open());
+    }
+  }
 
   // "token:events" of each that is ready.
   std::string wait(Duration timeout = Duration::zero(), std::size_t most = 16) {
@@ -277,22 +281,6 @@ TEST(SelectPoller, refuses_numbers_past_1023_instead_of_writing_past_its_sets) {
     EXPECT_EQ(added.error().number, ENOSPC);
     EXPECT_EQ(poller.remove(fd).error().number, ENOENT);
     EXPECT_EQ(poller.modify(fd, readable, 1).error().number, ENOENT);
-  }
-}
-
-TEST(Watchable, to_timespec_splits_seconds_and_clamps) {
-  const auto is = [](Duration duration, std::int64_t seconds, long nanoseconds) {
-    const timespec time = hal::to_timespec(duration);
-    return std::int64_t{time.tv_sec} == seconds && time.tv_nsec == nanoseconds;
-  };
-  EXPECT_TRUE(is(0ns, 0, 0));
-  EXPECT_TRUE(is(-1ns, 0, 0));
-  EXPECT_TRUE(is(Duration::min(), 0, 0));
-  EXPECT_TRUE(is(999'999'999ns, 0, 999'999'999));
-  EXPECT_TRUE(is(1s, 1, 0));
-  EXPECT_TRUE(is(3s + 7ns, 3, 7));
-  if constexpr (sizeof(time_t) == 8) {
-    EXPECT_TRUE(is(Duration::max(), 9'223'372'036, 854'775'807));
   }
 }
 

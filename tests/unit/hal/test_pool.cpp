@@ -71,6 +71,8 @@ TEST(Pool, finds_nothing_by_a_stale_handle) {
   EXPECT_FALSE(pool.drop(old));
   EXPECT_EQ(value_of(std::as_const(pool).find(current)), 2);
   EXPECT_EQ(pool.find({.index = 7, .generation = 1}), nullptr);
+  EXPECT_EQ(std::as_const(pool).find(old), nullptr);
+  EXPECT_EQ(std::as_const(pool).find({.index = 7, .generation = 1}), nullptr);
 }
 
 TEST(Pool, ends_what_is_left_with_itself) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "hal/segregated_pool.hpp"
+#include "tests/support/coverage.hpp"
 
 namespace millrace {
 namespace {
@@ -116,6 +117,7 @@ TEST(SegregatedPoolDeathTest, giving_back_what_is_not_held_ends_the_process) {
   (void)pool.allocate(100);
   int other = 0;
   const auto aborts = testing::KilledBySignal(SIGABRT);
+  test::note_coverage_at_abort();
   EXPECT_EXIT(pool.release(&other), aborts, "");
   EXPECT_EXIT(pool.release(block + 1), aborts, "");
   EXPECT_EXIT(pool.release(memory.bytes.data()), aborts, "");

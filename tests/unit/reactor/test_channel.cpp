@@ -28,7 +28,7 @@ struct Level {
 template <class ChannelType>
 class Popping {
  public:
-  Popping(Loop<EpollPwait2>& loop, ChannelType& channel, Trace& trace)
+  Popping(Loop<Epoll>& loop, ChannelType& channel, Trace& trace)
       : channel_(channel), trace_(trace) {
     EXPECT_TRUE(channel.open(loop, Handler::to<&Popping::call>(*this)));
   }
@@ -52,7 +52,7 @@ class Popping {
 
 class ChannelOf : public ::testing::Test {
  protected:
-  Loop<EpollPwait2> loop;
+  Loop<Epoll> loop;
   Trace trace;
 };
 

@@ -19,7 +19,7 @@ namespace millrace::test {
 namespace {
 
 template <class PollerType>
-class Order : public ::testing::Test {};
+class Order : public PollerTest<PollerType> {};
 TYPED_TEST_SUITE(Order, AllPollers, PollerNames);
 
 TYPED_TEST(Order, urgent_runs_before_normal_and_normal_before_background) {

@@ -19,7 +19,7 @@ constexpr ReactorLimits few{
     .fds = 64, .timers = 4, .notifiers = 4, .messages = 12, .mailbox = 8, .margin = {0, 2, 4}};
 
 template <class PollerType>
-class Shutdown : public ::testing::Test {};
+class Shutdown : public PollerTest<PollerType> {};
 TYPED_TEST_SUITE(Shutdown, AllPollers, PollerNames);
 
 TYPED_TEST(Shutdown, quit_before_run_ends_it_at_once_with_the_status) {

@@ -22,7 +22,7 @@ namespace millrace::test {
 namespace {
 
 template <class PollerType>
-class Sleeping : public ::testing::Test {};
+class Sleeping : public PollerTest<PollerType> {};
 TYPED_TEST_SUITE(Sleeping, AllPollers, PollerNames);
 
 // How often the wake-up was written to since it was read: the kernel counts.

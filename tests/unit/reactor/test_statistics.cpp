@@ -37,7 +37,7 @@ void free_function(const Message& /*message*/) {}
 class Statistics : public ::testing::Test {
  protected:
   FakeClock clock;
-  Loop<EpollPwait2> loop{clock};
+  Loop<Epoll> loop{clock};
   Worker worker{.clock = &clock};
   Handler slow = Handler::to<&Worker::slow>(worker);
   Handler quick = Handler::to<&Worker::quick>(worker);
@@ -104,7 +104,7 @@ TEST_F(Statistics, a_budget_of_forever_is_none_and_of_zero_or_less_is_the_smalle
 }
 
 TEST(StatisticsOfTheCycleCounter, know_forever_and_what_a_busy_handler_took) {
-  Loop<EpollPwait2> loop;  // the real clock
+  Loop<Epoll> loop;  // the real clock
   const hal::SystemClock clock;
   On busy{[&](const Message&) {
     const Instant until = clock.now() + 3ms;
@@ -125,28 +125,6 @@ TEST(StatisticsOfTheCycleCounter, know_forever_and_what_a_busy_handler_took) {
   loop.turn_now();
   ASSERT_EQ(loop.ledger().total(), 1U);
   EXPECT_GE(loop.ledger().entry(0)->worst, 2900us);  // the counter's rate is known to 1 %
-}
-
-template <std::size_t Number>
-struct Numbered {
-  static void run(const Message& /*message*/) {}
-};
-
-template <std::size_t... I>
-void record_each(Ledger& ledger, std::index_sequence<I...> /*numbers*/) {
-  (ledger.record(Handler::to<&Numbered<I>::run>(), Duration(1), 0), ...);
-}
-
-TEST(LedgerOf, seventeen_handlers_counts_the_last_among_others) {
-  Ledger ledger;
-  record_each(ledger, std::make_index_sequence<Ledger::capacity + 3>());
-  record_each(ledger, std::make_index_sequence<1>());
-  EXPECT_EQ(ledger.total(), Ledger::capacity + 4);
-  EXPECT_EQ(ledger.others(), 3U);
-  EXPECT_EQ(ledger.entry(0)->count, 2U);
-  EXPECT_EQ(ledger.entry(1)->count, 1U);
-  EXPECT_TRUE(ledger.entry(Ledger::capacity - 1));
-  EXPECT_FALSE(ledger.entry(Ledger::capacity));
 }
 
 TEST_F(Statistics, another_thread_sees_which_handler_runs) {

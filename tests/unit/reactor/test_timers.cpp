@@ -20,7 +20,7 @@ namespace {
 constexpr Instant start(1s);
 
 template <class PollerType>
-class Timers : public ::testing::Test {};
+class Timers : public PollerTest<PollerType> {};
 TYPED_TEST_SUITE(Timers, AllPollers, PollerNames);
 
 TYPED_TEST(Timers, expire_in_the_order_of_their_deadlines) {

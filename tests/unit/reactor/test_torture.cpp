@@ -57,7 +57,7 @@ std::string reported(int fd, Events interest) {
 }
 
 template <class PollerType>
-class Torture : public ::testing::Test {};
+class Torture : public PollerTest<PollerType> {};
 TYPED_TEST_SUITE(Torture, AllPollers, PollerNames);
 
 // --- Closing and reusing -----------------------------------------------------------------------
@@ -237,7 +237,7 @@ TYPED_TEST(Torture, a_watch_of_interest_none_whose_description_lives_on_elsewher
 }
 
 TEST(TortureOfEpoll, rebuilding_that_fails_ends_the_run_and_is_tried_again_by_the_next) {
-  Loop<EpollPwait2> loop;
+  Loop<Epoll> loop;
   Trace trace;
   Pair pipe = make_pipe();
   const Pair other = make_pipe();
@@ -259,6 +259,36 @@ TEST(TortureOfEpoll, rebuilding_that_fails_ends_the_run_and_is_tried_again_by_th
   put(other.far, "x");
   loop.turn_now();
   EXPECT_EQ(trace, "other");
+}
+
+TEST(TortureOfEpoll, rebuilding_without_the_wake_up_fails_and_is_tried_again_by_the_next_run) {
+  Loop<Epoll> loop;
+  Trace trace;
+  Pair pipe = make_pipe();
+  Note note(trace, "x");
+  const auto id = loop.watch(pipe.near.get(), readable, note);
+  const hal::Fd keeper(::dup(pipe.near.get()));
+  ASSERT_TRUE(loop.remove(*id));
+  pipe.near.reset();
+  put(pipe.far, "x");
+  loop.turn_now();
+  loop.counting().fail_adds = true;
+  for (int i = 0; i < 2; ++i) {
+    const auto run = loop.run();
+    ASSERT_FALSE(run);
+    EXPECT_EQ(run.error().number, ENOMEM);
+  }
+  loop.counting().fail_adds = false;
+  On quitting{[&](const Message&) { loop.quit(7); }};
+  std::thread other([&] {
+    while (!loop.counting().waiting) {
+      std::this_thread::yield();
+    }
+    EXPECT_TRUE(loop.post_from_any_thread(quitting));
+  });
+  EXPECT_EQ(loop.run()->status, 7);  // woken
+  other.join();
+  EXPECT_EQ(trace, "");
 }
 
 TYPED_TEST(Torture, rebuilding_succeeds_although_every_descriptor_is_in_use) {
