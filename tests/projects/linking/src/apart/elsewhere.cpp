@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#include "../elsewhere.hpp"
+
+int elsewhere() { return 3; }

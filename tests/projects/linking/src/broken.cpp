@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#include "broken.hpp"
+
+int broken() { return this does not compile; }

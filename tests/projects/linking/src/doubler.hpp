@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#pragma once
+
+int twice(int value);

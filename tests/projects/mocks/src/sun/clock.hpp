@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#pragma once
+
+namespace sun {
+
+int hour();
+
+}  // namespace sun

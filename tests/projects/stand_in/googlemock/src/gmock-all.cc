@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
