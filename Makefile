@@ -23,6 +23,10 @@ Targets
   make bench           the rings and queues beside others, and beside memcpy; ARGS='11 32 16' for fewer rounds and lengths
   make fuzz            fuzz the decoders, parsers and rings, SECONDS=60 each, or RUNS=20000 each; the corpus is kept
   make footprint       the gateway on disk and in memory beside ser2net, and echo servers on libuv and libev
+  make deb             a Debian package of the gateway, for all boards of this architecture or of ARCH=; checked by lintian
+  make image           what the board boots from, straight into the gateway: $(image_boards); into build/images/BOARD
+  make qemu            boot the image of qemu-virt in QEMU, PORT=7000 of this machine leading to it; toolchain/lines pulls lines
+  make test-qemu       what holds only in a whole system: boot, edges, serial ports, power cuts; TEST=REGEX for some
   make boards          build for every board, as each has limits that only its own build checks
   make setup           only install what building and testing need
   make clean           remove build/
@@ -43,7 +47,7 @@ endef
 # As parallel as the machine, unless -j says otherwise.
 MAKEFLAGS := $(MAKEFLAGS) --no-builtin-rules $(if $(filter 0,$(MAKELEVEL)),$(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc)))
 .DELETE_ON_ERROR:
-.PHONY: build run test coverage show-building what-scripts-need size memory-map bench fuzz footprint boards lint format format-check setup clean help FORCE
+.PHONY: build run test coverage show-building what-scripts-need size memory-map bench fuzz footprint deb image qemu test-qemu boards lint format format-check setup clean help FORCE
 build:
 
 # --- What to build, and for which board ---
@@ -55,8 +59,9 @@ goals  := $(or $(MAKECMDGOALS),build)
 # A header for each board, besides what a board is and the list of all.
 BOARDS := $(filter-out board boards,$(patsubst board/%.hpp,%,$(wildcard board/*.hpp)))
 
-# Tests and lint mean the same on every machine; all else is for the board at hand.
-BOARD ?= $(if $(filter test coverage show-building what-scripts-need lint,$(goals)),sim,$(shell toolchain/board))
+# Tests and lint mean the same on every machine, and a package is for every board; all else is for the board at hand.
+BOARD ?= $(if $(filter test coverage show-building what-scripts-need lint,$(goals)),sim,$\
+         $(if $(filter deb,$(goals)),generic,$(if $(filter image qemu test-qemu,$(goals)),qemu-virt,$(shell toolchain/board))))
 BOARD := $(BOARD)
 APP   ?= gateway
 
@@ -65,8 +70,9 @@ lwrb_sources    := $(if $(LWRB),$(or $(wildcard $(LWRB)/lwrb/src/lwrb/*.c),$(err
 gateway_sources := $(filter-out %/main.cpp,$(wildcard firmware/gateway/*.cpp board/*.cpp))
 example_sources := $(wildcard firmware/examples/*.cpp)
 helper_sources  := $(wildcard tests/hil/*.cpp tests/qemu/*.cpp)
-all_cpp         := $(call find,hal drivers firmware board tests,-name '*.cpp')
-all_hpp         := $(call find,hal drivers firmware board tests,-name '*.hpp')
+# tests/projects/ has mistakes in it on purpose.
+all_cpp         := $(filter-out tests/projects/%,$(call find,hal drivers firmware board tests,-name '*.cpp'))
+all_hpp         := $(filter-out tests/projects/%,$(call find,hal drivers firmware board tests,-name '*.hpp'))
 
 # Cross-built programs are static: they need nothing of the system that they run on.
 triplet_arm64 := aarch64-linux-gnu
@@ -80,7 +86,8 @@ setup_goal := $(or $(if $(filter lint format format-check,$(goals)),lint),$\
                    $(if $(filter test setup,$(goals)),test),$\
                    $(if $(filter memory-map,$(goals)),map),$\
                    $(if $(filter-out clean help,$(goals)),build)) $(filter coverage bench fuzz footprint,$(goals))
-setup_goal := $(if $(ARCH)$(TARGET),$(or $(ARCH),$(TARGET)),$(setup_goal))
+setup_goal := $(if $(ARCH)$(TARGET),$(or $(ARCH),$(TARGET)),$(setup_goal)) $(filter deb,$(goals)) \
+              $(if $(filter image qemu test-qemu,$(goals)),qemu)
 dry_run    := $(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
 ifneq ($(and $(strip $(setup_goal)),$(if $(filter no,$(SETUP))$(dry_run),,yes)),)
   ifneq ($(shell (set -e; for goal in $(setup_goal); do toolchain/setup $$goal; done) >&2 && echo done),done)
@@ -335,6 +342,41 @@ footprint: $(gateway) $(gateway)-static $(echo_servers)
 
 boards:
 	@for board in $(BOARDS); do $(MAKE) --no-print-directory BOARD=$$board build size || exit 1; done
+
+# --- Debian package ---
+
+# Static, on this machine's architecture as on others; without the build ID, which depends on the folder of the build.
+deb_program   := $(gateway)$(if $(ARCH),,-static)
+deb_libraries  = $(shell $(CXX) -print-file-name=libc.a) $(libgpiod)
+$(deb_program).package: $(deb_program)
+	$(Q)$(OBJCOPY) --strip-all --remove-section=.comment --remove-section=.note.gnu.build-id $< $@
+deb: $(deb_program).package $(if $(ARCH),$(within_budget))
+	@toolchain/deb $< $(or $(ARCH),$(shell dpkg --print-architecture)) build/deb $(deb_libraries) >$(board_out)/deb
+	@lintian --fail-on error,warning $$(cat $(board_out)/deb)
+	@cat $(board_out)/deb
+what-scripts-need: $(if $(SANITIZE),,$(deb_program).package)
+
+# --- Images and QEMU ---
+
+image_boards   := qemu-virt rpi3 rpi4 rpi-zero2w
+image_folder   := build/images/$(BOARD)
+image_program  := build/release-arm64/$(BOARD)/gateway.stripped
+image_scenario := build/release-arm64/$(BOARD)/tests/qemu/gpio_scenario
+for_image       = $(MAKE) --no-print-directory SETUP=no ARCH=arm64 BOARD=$(BOARD)
+image qemu test-qemu: $(image_folder)/manifest
+$(image_folder)/manifest: FORCE
+	@$(if $(filter $(BOARD),$(image_boards)),,$(error there are images for BOARD=$(image_boards), not for $(BOARD)))
+	+@$(for_image) $(image_program) $(image_program:%.stripped=%.size)
+	$(call step,IMAGE,$(image_folder))
+	$(Q)$(PYTHON) toolchain/image $(BOARD) --gateway $(image_program) --output $(image_folder)
+image:
+	@grep -v '^package' $(image_folder)/manifest
+qemu:
+	@exec toolchain/qemu $(PORT:%=--port %) $(ARGS) $(image_folder)
+test-qemu:
+	+@$(for_image) $(image_scenario)
+	@MILLRACE_QEMU=required MILLRACE_IMAGE=$(image_folder) $(PYTHON) -B -m pytest -q -p no:cacheprovider tests/qemu \
+	  $(if $(TEST),-k $(call quote,$(TEST))) $(ARGS)
 
 # --- Looking after the sources ---
 

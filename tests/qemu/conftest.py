@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: The Millrace contributors
+"""Fixtures of the tests in QEMU."""
+
+import os
+import shutil
+
+import pytest
+
+pytest.register_assert_rewrite("machine", "harness")
+
+import machine as machines  # noqa: E402
+
+
+def pytest_collection_modifyitems(items):
+    # make test-qemu has installed QEMU and made the image: then their absence is an error.
+    if os.environ.get("MILLRACE_QEMU") == "required":
+        return
+    missing = ("QEMU is not installed" if not shutil.which("qemu-system-aarch64") else
+               f"there is no image in {machines.IMAGE}" if not (machines.IMAGE / "vmlinuz").exists() else None)
+    if missing:
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason=f"{missing}: make test-qemu sees to it"))
+
+
+@pytest.fixture
+def start_machine(tmp_path):
+    """Starts machines of a test's own."""
+    started = []
+
+    def start(name="machine", **how):
+        started.append(machines.Machine(tmp_path / name, **how))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.end()
+
+
+@pytest.fixture(scope="session")
+def shared_machine(tmp_path_factory):
+    machine = machines.Machine(tmp_path_factory.mktemp("shared") / "machine")
+    yield machine
+    machine.end()
+
+
+@pytest.fixture
+def machine(shared_machine):
+    """A machine that serves. The gateway in it has to be the same one after the test, or else it has crashed."""
+    client = shared_machine.connect()
+    pid = shared_machine.gateway_pid()
+    yield shared_machine
+    for each in shared_machine.clients:
+        each.close()
+    shared_machine.clients.clear()
+    client.close()
+    assert shared_machine.gateway_pid() == pid, f"the gateway has ended: {shared_machine.ends()}"
+
+
+@pytest.fixture
+def client(machine):
+    return machine.connect()

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: The Millrace contributors
+"""A machine in QEMU that has booted an image, and what it is connected to.
+
+The clients are those of the end-to-end tests in tests/hil, and so are the rules: nothing here sleeps to let something
+happen, but waits for it, up to a deadline.
+"""
+
+import importlib.machinery
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+IMAGE = pathlib.Path(os.environ.get("MILLRACE_IMAGE", ROOT / "build/images/qemu-virt")).resolve()
+sys.path.insert(0, str(ROOT / "tests/hil"))
+
+import harness  # noqa: E402
+
+DEADLINE = 40.0  # seconds: an emulated processor is slow, and may have to share this one
+
+
+def program_as_module(name):
+    """A program of toolchain/, to use its classes."""
+    loader = importlib.machinery.SourceFileLoader(name, str(ROOT / "toolchain" / name))
+    sys.dont_write_bytecode = True
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
+    loader.exec_module(module)
+    return module
+
+
+lines = program_as_module("lines")
+
+
+def wait_until(condition, what):
+    end = time.monotonic() + DEADLINE
+    while not (result := condition()):
+        assert time.monotonic() < end, f"waited {DEADLINE:g} s in vain until {what}"
+        time.sleep(0.02)
+    return result
+
+
+def connect(folder, name):
+    """Connects to a Unix socket in a folder whose path may be too long for that."""
+    result = socket.socket(socket.AF_UNIX)
+    result.settimeout(DEADLINE)
+    here = os.open(".", os.O_RDONLY)
+    try:
+        os.chdir(folder)
+        result.connect(name)
+    finally:
+        os.fchdir(here)
+        os.close(here)
+    return result
+
+
+class Monitor:
+    """QEMU's own control port."""
+
+    def __init__(self, folder):
+        self._file = connect(folder, "qmp.sock").makefile("rw")
+        self.events = []
+        json.loads(self._file.readline())
+        self.ask("qmp_capabilities")
+
+    def ask(self, command, **arguments):
+        self._file.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+        self._file.flush()
+        while "return" not in (answer := json.loads(self._file.readline())):
+            assert "error" not in answer, answer
+            self.events.append(answer)
+        return answer["return"]
+
+    def rest(self):
+        """All that QEMU says until it ends: its events, by their names."""
+        try:
+            self.events += [json.loads(line) for line in self._file]
+        except ConnectionResetError:
+            pass
+        return [event["event"] for event in self.events]
+
+
+class Machine:
+    """Starts at once. `folder` keeps its state: another machine started there finds what this one left."""
+
+    def __init__(self, folder, options="--heap-trap abort", append="", deterministic=False, prepare=None, qemu=()):
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        for name in ("vmlinuz", "initramfs.gz"):
+            link = folder / name
+            link.unlink(missing_ok=True)
+            link.symlink_to(IMAGE / name)
+        if prepare:
+            prepare(folder)
+        for old in folder.glob("*.sock"):
+            old.unlink()
+        with open(folder / "qemu.log", "wb") as log:
+            self.process = subprocess.Popen(
+                [ROOT / "toolchain/qemu", "--sockets", "--port", "0", "--append",
+                 f'GATEWAY_OPTIONS="{options}" {append}', *(["--deterministic"] if deterministic else []),
+                 folder, "--", *qemu],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.clients = []
+        self._lines = None
+        self.monitor = self._when_up(lambda: Monitor(self.folder), "QEMU listens")
+
+    def _when_up(self, open_it, what):
+        def opened():
+            assert self.process.poll() is None, f"QEMU has ended: {self.log()}"
+            try:
+                return open_it()
+            except (FileNotFoundError, ConnectionRefusedError):
+                return None  # QEMU has only just been started
+
+        return wait_until(opened, what)
+
+    def console(self):
+        file = self.folder / "console.log"
+        return file.read_bytes().decode(errors="replace") if file.exists() else ""
+
+    def log(self):
+        return (self.folder / "qemu.log").read_text() + self.console()
+
+    @property
+    def lines(self):
+        """The far ends of the GPIO lines; it is there once the machine is up."""
+        if not self._lines:
+            self._lines = self._when_up(lambda: lines.Lines(self.folder, DEADLINE), "QEMU listens")
+        return self._lines
+
+    def run(self, command, status=0):
+        """What a shell command in the machine says."""
+        said, last = self.lines.ask(f"run {command}")
+        assert last == f"ok {status}", f"{command}: {last}, {said}"
+        return said
+
+    def pull(self, line, way):
+        assert self.lines.ask(f"pull {line} {way}") == ([], "ok")
+
+    def toggle(self, line, count, burst=""):
+        assert self.lines.ask(f"toggle {line} {count} {burst}".rstrip()) == ([], "ok")
+
+    def level(self, line):
+        _, last = self.lines.ask(f"level {line}")
+        return int(last.removeprefix("ok "))
+
+    def ends(self):
+        """What /state/ends says of how the gateway ended, and of when the system was up."""
+        return self.run("cat /state/ends")
+
+    def gateway_pid(self):
+        return int(self.run("pidof gateway")[0])
+
+    def serving_since(self):
+        """When the gateway first served, in seconds of the machine's own clock."""
+        found = self.run("dmesg | grep 'gateway: Try: '")
+        return float(re.match(r"\[ *([0-9.]+)\]", found[0])[1])
+
+    def port(self):
+        table = self.monitor.ask("human-monitor-command", **{"command-line": "info usernet"})
+        return int(re.search(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)", table)[1])
+
+    def connect(self):
+        """A client by TCP from this side, once one is served: QEMU accepts before anybody in the machine does."""
+        port = self.port()
+
+        def served():
+            connection = socket.create_connection(("127.0.0.1", port), DEADLINE)
+            connection.settimeout(2)
+            client = harness.Client(connection)
+            try:
+                if client.greet() == "ok":
+                    connection.settimeout(DEADLINE)
+                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    return client
+            except (OSError, EOFError):
+                pass
+            client.close()
+            assert self.process.poll() is None, f"QEMU has ended: {self.log()}"
+            return None
+
+        try:
+            self.clients.append(wait_until(served, "the gateway serves"))
+        except AssertionError as failure:
+            raise AssertionError(f"{failure}: {self.log()}") from None
+        return self.clients[-1]
+
+    def serial_port(self, name):
+        return SerialPort(connect(self.folder, f"{name}.sock"))
+
+    def wait(self):
+        """QEMU's exit status, once the machine has powered off."""
+        return self.process.wait(DEADLINE)
+
+    def power_off(self):
+        self.lines.send("run poweroff")
+        return self.wait()
+
+    def kill(self):
+        """Like pulling the plug."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def end(self):
+        for client in self.clients:
+            client.close()
+        if self.process.poll() is None:
+            self.kill()
+
+
+class SerialPort(harness.Port):
+    """The far end of a serial port of the machine."""
+
+    def __init__(self, connection):
+        self.socket = connection
+        self.socket.setblocking(False)
+        self.fd = self.socket.fileno()
+
+    def close(self):
+        self.socket.close()
