@@ -360,13 +360,13 @@ what-scripts-need: $(if $(SANITIZE),,$(deb_program).package)
 
 image_boards   := qemu-virt rpi3 rpi4 rpi-zero2w
 image_folder   := build/images/$(BOARD)
-image_program  := build/release-arm64/$(BOARD)/gateway.stripped
+image_program  := build/release-arm64/$(BOARD)/gateway.package
 image_scenario := build/release-arm64/$(BOARD)/tests/qemu/gpio_scenario
 for_image       = $(MAKE) --no-print-directory SETUP=no ARCH=arm64 BOARD=$(BOARD)
 image qemu test-qemu: $(image_folder)/manifest
 $(image_folder)/manifest: FORCE
 	@$(if $(filter $(BOARD),$(image_boards)),,$(error there are images for BOARD=$(image_boards), not for $(BOARD)))
-	+@$(for_image) $(image_program) $(image_program:%.stripped=%.size)
+	+@$(for_image) $(image_program) $(image_program:%.package=%.size)
 	$(call step,IMAGE,$(image_folder))
 	$(Q)$(PYTHON) toolchain/image $(BOARD) --gateway $(image_program) --output $(image_folder)
 image:
@@ -375,6 +375,7 @@ qemu:
 	@exec toolchain/qemu $(PORT:%=--port %) $(ARGS) $(image_folder)
 test-qemu:
 	+@$(for_image) $(image_scenario)
+	+@$(MAKE) --no-print-directory -s SETUP=no BOARD=rpi3 image >/dev/null
 	@MILLRACE_QEMU=required MILLRACE_IMAGE=$(image_folder) $(PYTHON) -B -m pytest -q -p no:cacheprovider tests/qemu \
 	  $(if $(TEST),-k $(call quote,$(TEST))) $(ARGS)
 

@@ -63,6 +63,12 @@ std::int64_t microseconds(Duration duration) {
   return std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
 }
 
+// A web page can have a browser send any text to any port of this machine: as the body of a
+// request, whose first line and Host come before it (RFC 9112, 3 and 3.2).
+bool is_http(std::string_view line) {
+  return line.ends_with(" HTTP/1.1") || line.ends_with(" HTTP/1.0") || line.starts_with("Host:");
+}
+
 }  // namespace
 
 constexpr std::array<ControlCommands::Command, 15> ControlCommands::commands = {{
@@ -96,6 +102,11 @@ constexpr std::array<ControlCommands::Command, 15> ControlCommands::commands = {
 // --- Answers -----------------------------------------------------------------------------------
 
 void ControlCommands::execute(std::string_view line) {
+  if (is_http(line)) {
+    error("this is no web server", "this connection", "write commands: try help");
+    session_.quit();
+    return;
+  }
   const control::Words<most_words> words(line);
   if (words.too_many()) {
     error("too many words", "this command", "use several commands");

@@ -158,3 +158,13 @@ def test_garbage_to_an_attached_port_comes_out_there_and_the_way_out_still_works
     c.send_bytes(garbage.replace(ESCAPE, ESCAPE * 2) + ESCAPE + b"\nread GPIO1\n")
     assert far.read(len(garbage)) == garbage, f"seed {seed}"
     assert [c.line() for _ in range(3)] == ["", "ok detached uart0 received=0 sent=3000 dropped=0", "ok GPIO1=0"]
+
+
+@pytest.mark.parametrize("path", ["/", "/" + 600 * "x"])
+def test_a_web_page_that_has_a_browser_post_commands_is_cut_off_before_them(client, path):
+    browser, other = client(), client()
+    browser.send(f"POST {path} HTTP/1.1\r", "Host: 127.0.0.1:7000\r", "Content-Type: text/plain\r", "\r", "set GPIO7=1")
+    answers = browser.rest()
+    assert answers[-1] == "error: this is no web server, this connection, write commands: try help"
+    assert len(answers) <= 2
+    assert other.ok("read GPIO7") == "GPIO7=0"

@@ -108,7 +108,7 @@ def test_the_watchdog_resets_a_system_that_hangs(start_machine):
 
 def test_the_same_inputs_give_the_same_bytes(tmp_path):
     """In other folders, with another umask, and the files of rootfs in whatever order the folder has."""
-    program = pathlib.Path(machines.ROOT / "build/release-arm64/qemu-virt/gateway.stripped")
+    program = pathlib.Path(machines.ROOT / "build/release-arm64/qemu-virt/gateway.package")
     for name, umask in (("a", 0o022), ("b/deeper", 0o077)):
         subprocess.run([machines.ROOT / "toolchain/image", "qemu-virt", "--gateway", program, "--output", tmp_path / name],
                        check=True, umask=umask)
