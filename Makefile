@@ -25,7 +25,7 @@ Targets
   make footprint       the gateway on disk and in memory beside ser2net, and echo servers on libuv and libev
   make deb             a Debian package of the gateway, for all boards of this architecture or of ARCH=; checked by lintian
   make image           what the board boots from, straight into the gateway: $(image_boards); into build/images/BOARD
-  make qemu            boot the image of qemu-virt in QEMU, PORT=7000 of this machine leading to it; toolchain/lines pulls lines
+  make qemu            boot the image in QEMU (or that of BOARD=rpi3), PORT=7000 here leading to it; toolchain/lines pulls lines
   make test-qemu       what holds only in a whole system: boot, edges, serial ports, power cuts; TEST=REGEX for some
   make boards          build for every board, as each has limits that only its own build checks
   make setup           only install what building and testing need
@@ -358,6 +358,7 @@ what-scripts-need: $(if $(SANITIZE),,$(deb_program).package)
 
 # --- Images and QEMU ---
 
+# The program comes from a make of its own, as ARCH is settled while the Makefile is read.
 image_boards   := qemu-virt rpi3 rpi4 rpi-zero2w
 image_folder   := build/images/$(BOARD)
 image_program  := build/release-arm64/$(BOARD)/gateway.package
@@ -377,7 +378,7 @@ test-qemu:
 	+@$(for_image) $(image_scenario)
 	+@$(MAKE) --no-print-directory -s SETUP=no BOARD=rpi3 image >/dev/null
 	@MILLRACE_QEMU=required MILLRACE_IMAGE=$(image_folder) $(PYTHON) -B -m pytest -q -p no:cacheprovider tests/qemu \
-	  $(if $(TEST),-k $(call quote,$(TEST))) $(ARGS)
+	  $(if $(TEST),--matching=$(call quote,$(TEST))) $(ARGS)
 
 # --- Looking after the sources ---
 

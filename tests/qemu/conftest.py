@@ -3,6 +3,7 @@
 """Fixtures of the tests in QEMU."""
 
 import os
+import re
 import shutil
 
 import pytest
@@ -12,7 +13,15 @@ pytest.register_assert_rewrite("machine", "harness")
 import machine as machines  # noqa: E402
 
 
-def pytest_collection_modifyitems(items):
+def pytest_addoption(parser):
+    parser.addoption("--matching", metavar="REGEX", default="", help="only tests whose file or name matches")
+
+
+def pytest_collection_modifyitems(config, items):
+    chosen = [item for item in items if re.search(config.getoption("--matching"), item.nodeid)]
+    if chosen != items:
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
     # make test-qemu has installed QEMU and made the image: then their absence is an error.
     if os.environ.get("MILLRACE_QEMU") == "required":
         return
@@ -39,9 +48,9 @@ def start_machine(tmp_path):
 
 @pytest.fixture(scope="session")
 def shared_machine(tmp_path_factory):
-    machine = machines.Machine(tmp_path_factory.mktemp("shared") / "machine")
-    yield machine
-    machine.end()
+    started = machines.Machine(tmp_path_factory.mktemp("shared") / "machine")
+    yield started
+    started.end()
 
 
 @pytest.fixture
@@ -54,6 +63,7 @@ def machine(shared_machine):
         each.close()
     shared_machine.clients.clear()
     client.close()
+    shared_machine.reconnect_lines()  # after a failed test, answers may be on their way
     assert shared_machine.gateway_pid() == pid, f"the gateway has ended: {shared_machine.ends()}"
 
 

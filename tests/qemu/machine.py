@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "tests/hil"))
 
 import harness  # noqa: E402
 
-DEADLINE = float(os.environ.get("MILLRACE_DEADLINE", 40))  # seconds: an emulated processor is slow, and may have to share this one
+DEADLINE = 40.0  # seconds: an emulated processor is slow, and may have to share this one
 
 
 def program_as_module(name):
@@ -136,6 +136,11 @@ class Machine:
         if not self._lines:
             self._lines = self._when_up(lambda: lines.Lines(self.folder, DEADLINE), "QEMU listens")
         return self._lines
+
+    def reconnect_lines(self):
+        if self._lines:
+            self._lines.close()
+            self._lines = None
 
     def run(self, command, status=0):
         """What a shell command in the machine says."""

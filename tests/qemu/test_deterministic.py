@@ -56,7 +56,7 @@ poweroff -f
 
 
 def add_scenario(folder):
-    """The kernel unpacks one archive after the other: what is in this one takes the place of what was in the image's."""
+    """The kernel unpacks one archive after the other: what is in this one takes the place of what is in the image's."""
     archive = image.Archive()
     archive.add_file("usr/sbin/scenario", SCRIPT.encode(), executable=True)
     archive.add_file("usr/sbin/gpio_scenario", SCENARIO.read_bytes(), executable=True)
@@ -103,4 +103,5 @@ def test_the_gateway_tells_what_happened(traces):
     told = part(traces[0], "gateway")
     assert told[-1] == "info: stopping on signal 15"
     assert told.count("ok 1") == told.count("ok 0") == 4  # what GPIO17 drives
-    assert [line.split(" time=")[0] for line in told if " gap " in line] == ["event gap GPIO4 lost=18 level=0", "event gap GPIO5 lost=0 level=0"]
+    gaps = [line.split(" time=")[0] for line in told if " gap " in line]
+    assert gaps == ["event gap GPIO4 lost=18 level=0", "event gap GPIO5 lost=0 level=0"]

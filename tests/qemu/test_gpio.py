@@ -5,8 +5,6 @@
 import random
 import re
 
-import harness
-
 BURST = 8  # edges at once: half of what the kernel keeps, as whoever makes them has the only processor meanwhile
 KEPT = 16  # edges of a line that the kernel keeps, as the gateway asks for no more
 

@@ -27,7 +27,8 @@ def value(machine):
     found = machine.run("if [ -e /state/value ]; then cat /state/value; fi")
     if not found:
         return 0
-    assert found == text(int(found[0])), f"neither the old text nor the new one, but {len(found)} lines: {found[:2]}…{found[-2:]}"
+    whole = found == text(int(found[0]))
+    assert whole, f"neither the old text nor the new one, but {len(found)} lines: {found[:2]}…{found[-2:]}"
     return int(found[0])
 
 
