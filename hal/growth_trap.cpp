@@ -39,25 +39,19 @@ constexpr std::uint32_t map_call = SYS_mmap;
 constexpr std::uint32_t map_call = SYS_mmap2;
 #endif
 
-#if defined(__x86_64__)
-// Whether what is before an address is a call, so that it may be where one returns to.
-bool follows_call(const void* address) {
-  const auto* const code = static_cast<const std::uint8_t*>(address);
-  return code[-5] == 0xe8 || code[-6] == 0xff || code[-3] == 0xff || code[-2] == 0xff;
-}
-#endif
-
 // Where the function that made the system call returns to: its caller, as long as it is one of
 // libc's plain wrappers.
 // NOLINTBEGIN(performance-no-int-to-ptr): registers
 const void* caller(const ucontext_t& context) {
 #if defined(__x86_64__)
-  // It may have saved registers on top of that.
+  // It may have saved registers on top of that; a call, such as one of libc, is before the address.
+  constexpr std::uint8_t call = 0xe8;
   const auto* const stack = reinterpret_cast<void* const*>(context.uc_mcontext.gregs[REG_RSP]);
   Dl_info info{};
   for (std::size_t i = 0; i < 8; ++i) {
-    if (::dladdr(stack[i], &info) != 0 && follows_call(stack[i])) {
-      return stack[i];
+    const auto* const code = static_cast<const std::uint8_t*>(stack[i]);
+    if (::dladdr(code, &info) != 0 && code[-5] == call) {
+      return code;
     }
   }
   return stack[0];
