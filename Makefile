@@ -71,8 +71,8 @@ gateway_sources := $(filter-out %/main.cpp,$(wildcard firmware/gateway/*.cpp boa
 example_sources := $(wildcard firmware/examples/*.cpp)
 helper_sources  := $(wildcard tests/hil/*.cpp tests/qemu/*.cpp)
 # tests/projects/ has mistakes in it on purpose.
-all_cpp         := $(filter-out tests/projects/%,$(call find,hal drivers firmware board tests,-name '*.cpp'))
-all_hpp         := $(filter-out tests/projects/%,$(call find,hal drivers firmware board tests,-name '*.hpp'))
+all_cpp         := $(call find,hal drivers firmware board tests,-path tests/projects -prune -o -name '*.cpp' -print)
+all_hpp         := $(call find,hal drivers firmware board tests,-path tests/projects -prune -o -name '*.hpp' -print)
 
 # Cross-built programs are static: they need nothing of the system that they run on.
 triplet_arm64 := aarch64-linux-gnu
