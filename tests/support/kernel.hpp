@@ -6,7 +6,6 @@
 #include <asm/termbits.h>
 #include <cstdlib>
 #include <fcntl.h>
-#include <gtest/gtest.h>
 #include <sys/ioctl.h>
 
 #include "hal/fd.hpp"
@@ -22,15 +21,10 @@ inline bool has_termios2() {
   return pty && ::ioctl(pty.get(), TCGETS2, &mode) == 0;
 }
 
+inline constexpr const char* no_termios2 = "serial ports can't be set up: no TCGETS2";
+
 /// Whether an emulator runs this program as a process of its own, whose memory and program the
 /// kernel takes for ours.
 inline bool is_emulated() { return std::getenv("MILLRACE_EMULATED") != nullptr; }
-
-/// For fixtures and tests: skips a test that sets up serial ports where that can't be done.
-#define SKIP_WITHOUT_TERMIOS2()                                 \
-  if (!millrace::test::has_termios2()) {                        \
-    GTEST_SKIP() << "serial ports can't be set up: no TCGETS2"; \
-  }                                                             \
-  static_assert(true)
 
 }  // namespace millrace::test

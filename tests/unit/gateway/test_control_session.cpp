@@ -34,7 +34,9 @@ constexpr UartIndex first{0};
 class ControlSessionTest : public testing::Test {
  protected:
   void SetUp() override {
-    SKIP_WITHOUT_TERMIOS2();
+    if (!test::has_termios2()) {
+      GTEST_SKIP() << test::no_termios2;
+    }
     ASSERT_NE(::mkdtemp(directory.data()), nullptr);
     ASSERT_TRUE(reactor.open());
     ASSERT_TRUE(gpio_sim.open());

@@ -104,7 +104,9 @@ class UsbPort {
 class UartServiceTest : public testing::Test, public UartObserver {
  protected:
   void SetUp() override {
-    SKIP_WITHOUT_TERMIOS2();
+    if (!test::has_termios2()) {
+      GTEST_SKIP() << test::no_termios2;
+    }
     ASSERT_TRUE(reactor.open());
   }
 

@@ -59,7 +59,9 @@ termios2 mode_of(const Uart& uart) {
 class UartTest : public testing::Test {
  protected:
   void SetUp() override {
-    SKIP_WITHOUT_TERMIOS2();
+    if (!test::has_termios2()) {
+      GTEST_SKIP() << test::no_termios2;
+    }
     auto opened = Uart::open_simulated({});
     ASSERT_TRUE(opened) << describe(opened.error()).c_str();
     simulated = std::move(*opened);
@@ -293,7 +295,9 @@ TEST_F(UartTest, only_one_program_gets_the_port) {
 }
 
 TEST(Uart, what_is_no_serial_port_is_refused) {
-  SKIP_WITHOUT_TERMIOS2();
+  if (!test::has_termios2()) {
+    GTEST_SKIP() << test::no_termios2;
+  }
   const auto missing = Uart::open("/dev/serial/by-id/no-such-adapter", {});
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().number, ENOENT);
