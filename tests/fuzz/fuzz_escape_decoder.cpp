@@ -12,40 +12,19 @@
 #include <string_view>
 
 #include "drivers/control/escape_decoder.hpp"
+#include "tests/support/escape_definition.hpp"
 #include "tests/support/fuzz.hpp"
 
 namespace {
 
 using millrace::control::EscapeDecoder;
 using millrace::test::Cuts;
+using millrace::test::escape;
+using millrace::test::escapes_by_definition;
 using millrace::test::in_pieces;
 using millrace::test::Input;
 using millrace::test::require;
-
-constexpr char escape = '\x1d';
-
-struct Outcome {
-  std::string data;
-  std::string rest;  ///< after the end of the stream
-  bool ended = false;
-
-  friend bool operator==(const Outcome&, const Outcome&) = default;
-};
-
-Outcome by_definition(std::string_view text) {
-  Outcome outcome;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != escape) {
-      outcome.data += text[i];
-    } else if (++i < text.size()) {
-      if (text[i] != escape) {
-        return {.data = outcome.data, .rest = std::string(text.substr(i + 1)), .ended = true};
-      }
-      outcome.data += escape;
-    }
-  }
-  return outcome;
-}
+using Outcome = millrace::test::EscapeOutcome;
 
 Outcome decode(std::string_view text, std::span<const std::size_t> lengths) {
   EscapeDecoder decoder;
@@ -80,7 +59,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Input input(std::span(data, size));
   const Cuts cuts(input);
   const std::string text = input.rest();
-  const Outcome expected = by_definition(text);
+  const Outcome expected = escapes_by_definition(text);
   const std::string encoded = encode(text);
   cuts.for_each([&](std::span<const std::size_t> lengths) {
     require(decode(text, lengths) == expected);

@@ -8,37 +8,16 @@
 #include <string_view>
 
 #include "drivers/control/escape_decoder.hpp"
+#include "tests/support/escape_definition.hpp"
 
 namespace millrace::control {
 namespace {
 
-constexpr char escape = '\x1d';
+using test::escape;
+using test::escapes_by_definition;
+using Outcome = test::EscapeOutcome;
 
 std::span<const std::byte> bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
-
-struct Outcome {
-  std::string data;
-  std::string rest;  ///< after the end of the stream
-  bool ended = false;
-
-  friend bool operator==(const Outcome&, const Outcome&) = default;
-};
-
-/// What the whole text is by definition.
-Outcome expected(std::string_view text) {
-  Outcome outcome;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != escape) {
-      outcome.data += text[i];
-    } else if (++i < text.size()) {
-      if (text[i] != escape) {
-        return {.data = outcome.data, .rest = std::string(text.substr(i + 1)), .ended = true};
-      }
-      outcome.data += escape;
-    }
-  }
-  return outcome;
-}
 
 /// Once the stream has ended, what follows is not given to the decoder.
 void feed(EscapeDecoder& decoder, std::string_view part, Outcome& outcome) {
@@ -68,7 +47,7 @@ TEST(EscapeDecoder, finds_the_same_end_however_the_bytes_arrive) {
       for (std::size_t i = 0, rest = number; i < length; ++i, rest /= alphabet.size()) {
         text += alphabet[rest % alphabet.size()];
       }
-      const Outcome wanted = expected(text);
+      const Outcome wanted = escapes_by_definition(text);
       ended += wanted.ended ? 1 : 0;
       for (std::size_t at = 0; at <= text.size(); ++at) {
         EscapeDecoder decoder;
