@@ -359,7 +359,8 @@ what-scripts-need: $(if $(SANITIZE),,$(deb_program).package)
 # --- Images and QEMU ---
 
 # The program comes from a make of its own, as ARCH is settled while the Makefile is read.
-image_boards   := qemu-virt rpi3 rpi4 rpi-zero2w
+card_boards    := rpi3 rpi4 rpi5 rpi-zero2w
+image_boards   := qemu-virt $(card_boards)
 image_folder   := build/images/$(BOARD)
 image_program  := build/release-arm64/$(BOARD)/gateway.package
 image_scenario := build/release-arm64/$(BOARD)/tests/qemu/gpio_scenario
@@ -376,7 +377,7 @@ qemu:
 	@exec toolchain/qemu $(PORT:%=--port %) $(ARGS) $(image_folder)
 test-qemu:
 	+@$(for_image) $(image_scenario)
-	+@$(MAKE) --no-print-directory -s SETUP=no BOARD=rpi3 image >/dev/null
+	+@$(foreach board,$(card_boards),$(MAKE) --no-print-directory -s SETUP=no BOARD=$(board) image >/dev/null &&) :
 	@MILLRACE_QEMU=required MILLRACE_IMAGE=$(image_folder) $(PYTHON) -B -m pytest -q -p no:cacheprovider tests/qemu \
 	  $(if $(TEST),--matching=$(call quote,$(TEST))) $(ARGS)
 

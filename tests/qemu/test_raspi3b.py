@@ -9,7 +9,7 @@ import machine as machines
 import pytest
 
 IMAGE = machines.IMAGE.with_name("rpi3")
-STATE = 111 << 20  # where the second partition begins
+STATE = 47 << 20  # where the second partition begins
 
 
 def shell(machine, command):
