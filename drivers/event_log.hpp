@@ -58,14 +58,14 @@ class EventLog {
     if (end_ >= N && slowest_ <= end_ - N) {
       push_on(end_ - N);
     }
-    events_[end_ % N] = event;
+    events_[slot(end_)] = event;
     ++end_;
   }
 
   /// The next event that the reader wants, or nullptr; it stays until skip().
   [[nodiscard]] const Event* peek(Reader& reader) const {
     for (; reader.next_ < end_; ++reader.next_) {
-      const Event& event = events_[reader.next_ % N];
+      const Event& event = events_[slot(reader.next_)];
       if (reader.filter(event)) {
         return &event;
       }
@@ -80,6 +80,10 @@ class EventLog {
   [[nodiscard]] std::uint64_t lost_in_total() const { return lost_in_total_; }
 
  private:
+  [[nodiscard]] static constexpr std::size_t slot(std::uint64_t number) {
+    return static_cast<std::size_t>(number % N);
+  }
+
   /// The event at `oldest` is about to be overwritten: those who have not seen it lose it.
   void push_on(std::uint64_t oldest) {
     slowest_ = std::numeric_limits<std::uint64_t>::max();
@@ -88,7 +92,7 @@ class EventLog {
         continue;
       }
       if (reader.next_ <= oldest) {
-        if (reader.filter(events_[oldest % N])) {
+        if (reader.filter(events_[slot(oldest)])) {
           ++reader.lost_;
           ++reader.lost_in_total_;
           ++lost_in_total_;

@@ -112,7 +112,7 @@ TEST_F(HeapTrap, posix_memalign_refuses_as_ever_and_leaves_the_pointer_alone) {
   void* memory = &here;
   const volatile std::size_t too_much = SIZE_MAX / 2;
   EXPECT_EQ(::posix_memalign(&memory, 24, 64), EINVAL);
-  EXPECT_EQ(::posix_memalign(&memory, 4, 64), EINVAL);
+  EXPECT_EQ(::posix_memalign(&memory, sizeof(void*) / 2, 64), EINVAL);
   EXPECT_EQ(::posix_memalign(&memory, 64, too_much), ENOMEM);
   EXPECT_EQ(memory, &here);
 }

@@ -59,9 +59,9 @@ void check(Pair& pair) {
   ASSERT_EQ(lwrb_get_linear_block_read_address(&pair.ring), pair.memory.data() + read);
   ASSERT_EQ(lwrb_get_linear_block_write_address(&pair.ring), pair.memory.data() + written);
   ASSERT_EQ(lwrb_get_linear_block_read_length(&pair.ring),
-            std::min(pair.model.size(), pair.memory.size() - read));
+            std::min<std::size_t>(pair.model.size(), pair.memory.size() - read));
   ASSERT_EQ(lwrb_get_linear_block_write_length(&pair.ring),
-            std::min(pair.space(), pair.memory.size() - written));
+            std::min<std::size_t>(pair.space(), pair.memory.size() - written));
   Bytes all(pair.model.size() + 1);
   ASSERT_EQ(lwrb_peek(&pair.ring, 0, all.data(), all.size()), pair.model.size());
   ASSERT_TRUE(pair.starts_with(all, pair.model.size()));
