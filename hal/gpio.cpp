@@ -27,6 +27,10 @@ Result<void> Gpio::pull(LineAddress /*line*/, bool /*up*/) {
   return fail(ENOTSUP, "only a simulated line can be pulled", "use config LINE bias=pull-up");
 }
 
+Result<void> Gpio::wire(LineAddress /*one*/, LineAddress /*other*/) {
+  return fail(ENOTSUP, "only simulated lines can be wired by a command", "use a jumper wire");
+}
+
 Result<bool> Gpio::physical_level(LineAddress /*line*/) {
   return fail(ENOTSUP, "only a simulated line shows its electrical level");
 }

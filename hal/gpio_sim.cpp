@@ -172,6 +172,7 @@ Result<RequestId> GpioSim::request(std::span<const LineAddress> lines,
     line.settings.active_low = settings[i].active_low;
     configure(line, settings[i]);
   }
+  arm_timer();
   return RequestId{index};
 }
 
@@ -204,6 +205,7 @@ void GpioSim::configure(Line& line, const LineSettings& settings) {
     line.settings = settings;
     line.driven_high = settings.output_active != settings.active_low;
     line.pulled_up = biased ? settings.bias == Bias::pull_up : line.pulled_up;
+    carry(line);
     return;
   }
   if (biased) {
@@ -261,12 +263,15 @@ Result<void> GpioSim::set(RequestId request, LineMask which, LineMask levels) {
   if ((which & all) == 0) {
     return fail(EINVAL, "no GPIO line was named");
   }
+  settle();
   for (std::size_t i = 0; i < held->size; ++i) {
     if ((which >> i & 1) != 0) {
       Line& line = lines_[held->offsets[i]];
       line.driven_high = (levels >> i & 1) != (line.settings.active_low ? 1U : 0U);
+      carry(line);
     }
   }
+  arm_timer();
   return {};
 }
 
@@ -318,6 +323,27 @@ Result<void> GpioSim::pull(LineAddress line, bool up) {
   return {};
 }
 
+Result<void> GpioSim::wire(LineAddress one, LineAddress other) {
+  if (!valid(one) || !valid(other)) {
+    return no_such_line();
+  }
+  settle();
+  for (const LineAddress end : {one, other}) {
+    const std::uint8_t old = std::exchange(lines_[end.offset].wired_to, unwired);
+    if (old != unwired) {
+      lines_[old].wired_to = unwired;
+    }
+  }
+  if (one.offset != other.offset) {
+    lines_[one.offset].wired_to = static_cast<std::uint8_t>(other.offset);
+    lines_[other.offset].wired_to = static_cast<std::uint8_t>(one.offset);
+    carry(lines_[one.offset]);
+    carry(lines_[other.offset]);
+  }
+  arm_timer();
+  return {};
+}
+
 Result<bool> GpioSim::physical_level(LineAddress line) {
   if (!valid(line)) {
     return no_such_line();
@@ -341,6 +367,12 @@ void GpioSim::set_pull(Line& line, bool up) {
     line.due = saturating_add(now, line.settings.debounce);
   } else {
     edge(line, up, now);
+  }
+}
+
+void GpioSim::carry(const Line& from) {
+  if (from.wired_to != unwired && from.request != unrequested && from.is_output()) {
+    set_pull(lines_[from.wired_to], from.level());
   }
 }
 

@@ -25,7 +25,8 @@ namespace millrace::hal {
 /// at first. Where it is unrequested or an input, it has the level of its pull; where it is an
 /// output, the level that is driven, or that of its pull when open drain or open source leave it
 /// alone. A request's bias sets the pull for good, and a released output goes back to its pull;
-/// only its direction stays. Outputs are not wired to inputs: a test does that with pull().
+/// only its direction stays. Outputs are not wired to inputs until wire() does that, which
+/// gpio-sim lacks.
 ///
 /// It differs from the kernel on purpose in three things. An edge is in the FIFO when pull()
 /// returns, whereas two quick ones may be told as one by the kernel. Debouncing takes exactly its
@@ -97,10 +98,12 @@ class GpioSim final : public Gpio {
   void service() override { settle(); }
 
   [[nodiscard]] Result<void> pull(LineAddress line, bool up) override;
+  [[nodiscard]] Result<void> wire(LineAddress one, LineAddress other) override;
   [[nodiscard]] Result<bool> physical_level(LineAddress line) override;
 
  private:
   static constexpr std::uint8_t unrequested = 0xff;
+  static constexpr std::uint8_t unwired = 0xff;
 
   struct Line {
     LineSettings settings{.direction = Direction::input};  // never as_is
@@ -110,6 +113,7 @@ class GpioSim final : public Gpio {
     Instant due = never;           // when the debouncer looks again
     std::uint32_t sequence = 0;
     std::uint8_t request = unrequested;
+    std::uint8_t wired_to = unwired;
 
     [[nodiscard]] bool level() const;
     [[nodiscard]] bool is_output() const { return settings.direction == Direction::output; }
@@ -137,6 +141,7 @@ class GpioSim final : public Gpio {
   void release(Request& request);
   void configure(Line& line, const LineSettings& settings);
   void set_pull(Line& line, bool up);
+  void carry(const Line& from);
   void edge(Line& line, bool level, Instant at);
   void settle();
   void arm_timer();

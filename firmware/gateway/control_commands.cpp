@@ -71,7 +71,7 @@ bool is_http(std::string_view line) {
 
 }  // namespace
 
-constexpr std::array<ControlCommands::Command, 15> ControlCommands::commands = {{
+constexpr std::array<ControlCommands::Command, 16> ControlCommands::commands = {{
     {"help", &ControlCommands::help, "[COMMAND]", "what there is"},
     {"lines", &ControlCommands::lines, "[LINE ...]",
      "list lines: direction, bias, drive, active level, debounce, edges, level, consumer, "
@@ -88,6 +88,8 @@ constexpr std::array<ControlCommands::Command, 15> ControlCommands::commands = {
     {"release", &ControlCommands::release, "LINE",
      "give the line, and those first used by the same command, back to the kernel"},
     {"pull", &ControlCommands::pull, "LINE up|down", "what drives a simulated input from outside"},
+    {"wire", &ControlCommands::wire, "LINE LINE",
+     "connect two simulated lines; a line with itself: take its wire off"},
     {"uarts", &ControlCommands::uarts, "", "list serial ports"},
     {"uart", &ControlCommands::uart, "UART SETTINGS",
      "set a serial port up: 9600 or 115200,8N1 or 19200,7E2,rtscts (xonxoff, rs485, low-latency)"},
@@ -499,6 +501,26 @@ void ControlCommands::pull(Words words) {
   }
   if (const auto pulled = session_.server().gpio().pull(*line, words[1] == "up"); !pulled) {
     error(pulled.error(), words[0]);
+    return;
+  }
+  ok();
+}
+
+void ControlCommands::wire(Words words) {
+  if (words.size() != 2) {
+    usage("wire");
+    return;
+  }
+  const auto one = find_line(words[0]);
+  if (!one) {
+    return;
+  }
+  const auto other = find_line(words[1]);
+  if (!other) {
+    return;
+  }
+  if (const auto wired = session_.server().gpio().wire(*one, *other); !wired) {
+    error(wired.error(), words[0]);
     return;
   }
   ok();

@@ -52,7 +52,7 @@ class ControlCommands {
     std::string_view words;  ///< what follows the name
     std::string_view help;
   };
-  static const std::array<Command, 15> commands;
+  static const std::array<Command, 16> commands;
 
   void help(Words words);
   void lines(Words words);
@@ -63,6 +63,7 @@ class ControlCommands {
   void unwatch(Words words);
   void release(Words words);
   void pull(Words words);
+  void wire(Words words);
   void uarts(Words words);
   void uart(Words words);
   void attach(Words words);

@@ -296,6 +296,13 @@ Result<void> GpioService::pull(LineIndex line, bool up) {
   return gpio_->pull(at(line).address, up);
 }
 
+Result<void> GpioService::wire(LineIndex one, LineIndex other) {
+  if (!at(one).present || !at(other).present) {
+    return fail(ENODEV, "the line is not on this machine");
+  }
+  return gpio_->wire(at(one).address, at(other).address);
+}
+
 // --- Settings ----------------------------------------------------------------------------------
 
 Edges GpioService::wanted_edges(const Line& line) const {

@@ -106,6 +106,9 @@ class GpioService {
   /// See hal::Gpio::pull().
   [[nodiscard]] Result<void> pull(LineIndex line, bool up);
 
+  /// See hal::Gpio::wire().
+  [[nodiscard]] Result<void> wire(LineIndex one, LineIndex other);
+
   [[nodiscard]] Statistics statistics() const;
 
  private:

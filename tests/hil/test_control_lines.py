@@ -14,8 +14,8 @@ def test_help_lists_every_command_and_explains_each(client):
     c = client()
     answer = c.ask("help")
     names = [re.fullmatch(r"help (\w+) .*- .+", row)[1] for row in answer.rows]
-    assert names == ["help", "lines", "read", "set", "config", "watch", "unwatch", "release", "pull", "uarts", "uart",
-                     "attach", "status", "limits", "quit"]
+    assert names == ["help", "lines", "read", "set", "config", "watch", "unwatch", "release", "pull", "wire", "uarts",
+                     "uart", "attach", "status", "limits", "quit"]
     assert answer.last == f"ok {len(names)}"
     for name, row in zip(names, answer.rows, strict=True):
         assert c.ok(f"help {name}") == row.removeprefix("help ")
@@ -127,6 +127,19 @@ def test_active_low_turns_the_level_around_for_inputs_and_outputs(client):
     assert c.ok("read GPIO9") == "GPIO9=1"
     c.ok("config GPIO9 active=high level=0")
     assert c.ok("read GPIO9") == "GPIO9=0"
+
+
+def test_a_wired_line_follows_what_the_other_end_drives(client):
+    c = client()
+    c.ok("wire GPIO4 GPIO5")
+    c.ok("watch GPIO5")
+    c.ok("set GPIO4=1")
+    edge = c.edge()
+    assert (edge.line, edge.level) == ("GPIO5", 1)
+    assert c.ok("read GPIO4 GPIO5") == "GPIO4=1 GPIO5=1"
+    c.ok("wire GPIO4 GPIO4")
+    c.ok("set GPIO4=0")
+    assert c.ok("read GPIO4 GPIO5") == "GPIO4=0 GPIO5=1"
 
 
 def test_several_lines_are_configured_by_one_command(client):

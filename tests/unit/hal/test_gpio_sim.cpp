@@ -368,6 +368,57 @@ TEST_F(GpioSim, sets_the_pull_by_a_requests_bias_for_good) {
   EXPECT_FALSE(level(1));
 }
 
+// --- Wires ---
+
+TEST_F(GpioSim, an_input_follows_the_output_at_the_other_end_of_its_wire) {
+  ASSERT_TRUE(gpio.wire(line(1), line(2)));
+  const auto driver = request({1}, {output_low});
+  const auto follower = request({2}, {both_edges});
+  for (const LineMask high : {1U, 1U, 0U, 1U}) {
+    ASSERT_TRUE(gpio.set(driver, 1, high));
+    EXPECT_EQ(*gpio.get(follower, 1), high);
+  }
+  EXPECT_EQ(events(follower), "+2#1/1 -2#2/2 +2#3/3");
+}
+
+TEST_F(GpioSim, a_wire_carries_both_ways_and_from_the_moment_that_an_end_becomes_an_output) {
+  const auto one = request({1}, {output_high});
+  ASSERT_TRUE(gpio.wire(line(1), line(2)));
+  EXPECT_TRUE(level(2));
+  gpio.release(one);
+  const auto other = request({2}, {output_low});
+  EXPECT_FALSE(level(1));
+  ASSERT_TRUE(reconfigure(other, {output_high}));
+  EXPECT_TRUE(level(1));
+  gpio.release(other);
+  pull(1, {false});
+  EXPECT_TRUE(level(2)) << "only what drives is carried";
+}
+
+TEST_F(GpioSim, a_line_has_one_wire) {
+  const auto id = request({1}, {output_low});
+  ASSERT_TRUE(gpio.wire(line(1), line(2)));
+  ASSERT_TRUE(gpio.wire(line(3), line(1)));
+  ASSERT_TRUE(gpio.set(id, 1, 1));
+  EXPECT_FALSE(level(2));
+  EXPECT_TRUE(level(3));
+  ASSERT_TRUE(gpio.wire(line(3), line(3)));
+  ASSERT_TRUE(gpio.set(id, 1, 0));
+  EXPECT_TRUE(level(3));
+  EXPECT_EQ(gpio.wire(line(1), line(hal::GpioSim::line_count)).error().number, EINVAL);
+}
+
+TEST_F(GpioSim, what_comes_by_a_wire_is_debounced) {
+  ASSERT_TRUE(gpio.wire(line(1), line(2)));
+  const auto driver = request({1}, {output_low});
+  const auto follower = request({2}, {with_debounce(both_edges, milliseconds(10))});
+  ASSERT_TRUE(gpio.set(driver, 1, 1));
+  pass(milliseconds(9));
+  EXPECT_EQ(events(follower), "");
+  pass(milliseconds(1));
+  EXPECT_EQ(events(follower), "+2#1/1");
+}
+
 // --- Edges ---
 
 TEST_F(GpioSim, reports_each_change_of_level_as_an_edge) {
