@@ -25,7 +25,7 @@ Targets
   make footprint       the gateway on disk and in memory beside ser2net, and echo servers on libuv and libev
   make deb             a Debian package of the gateway, for all boards of this architecture or of ARCH=; checked by lintian
   make image           what the board boots from, straight into the gateway: $(image_boards); into build/images/BOARD
-  make qemu            boot the image in QEMU (or that of BOARD=rpi3), PORT=7000 here leading to it; toolchain/lines pulls lines
+  make qemu            boot an image in QEMU, PORT=7000 here leading to it; toolchain/lines pulls lines
   make test-qemu       what holds only in a whole system: boot, edges, serial ports, power cuts; TEST=REGEX for some
   make boards          build for every board, as each has limits that only its own build checks
   make setup           only install what building and testing need
@@ -33,6 +33,7 @@ Targets
 
 Variables
   BOARD=NAME           $(BOARDS); now: $(BOARD)
+  MACHINE=virt         of QEMU, which the board follows from: $(machines). virt is ARCH=armhf, too
   APP=blink            run an example instead of the gateway
   ARGS='--help'        options for the program to run
   TEST=REGEX           only the tests whose file or name matches
@@ -58,6 +59,15 @@ goals  := $(or $(MAKECMDGOALS),build)
 
 # A header for each board, besides what a board is and the list of all.
 BOARDS := $(filter-out board boards,$(patsubst board/%.hpp,%,$(wildcard board/*.hpp)))
+
+# Which board QEMU's machines are.
+machines         := virt imx8mp-evk raspi3b
+board_virt       := qemu-virt
+board_imx8mp-evk := qemu-imx8mp
+board_raspi3b    := rpi3
+ifneq ($(and $(MACHINE),$(filter image qemu test-qemu,$(goals))),)
+  BOARD := $(or $(board_$(MACHINE)),$(error MACHINE is one of: $(machines)))
+endif
 
 # Tests and lint mean the same on every machine, and a package is for every board; all else is for the board at hand.
 BOARD ?= $(if $(filter test coverage show-building what-scripts-need lint,$(goals)),sim,$\
@@ -359,24 +369,26 @@ what-scripts-need: $(if $(SANITIZE),,$(deb_program).package)
 # --- Images and QEMU ---
 
 # The program comes from a make of its own, as ARCH is settled while the Makefile is read.
-image_boards   := qemu-virt rpi3 rpi4 rpi-zero2w
-image_folder   := build/images/$(BOARD)
-image_program  := build/release-arm64/$(BOARD)/gateway.package
-image_scenario := build/release-arm64/$(BOARD)/tests/qemu/gpio_scenario
-for_image       = $(MAKE) --no-print-directory SETUP=no ARCH=arm64 BOARD=$(BOARD)
+image_boards   := qemu-virt qemu-imx8mp rpi3 rpi4 rpi-zero2w
+image_arch     := $(or $(ARCH),arm64)
+image_folder   := build/images/$(BOARD)$(if $(filter-out arm64,$(ARCH)),-$(ARCH))
+image_program  := build/release-$(image_arch)/$(BOARD)/gateway.package
+image_scenario := build/release-$(image_arch)/$(BOARD)/tests/qemu/gpio_scenario
+for_image       = $(MAKE) --no-print-directory SETUP=no ARCH=$(image_arch) BOARD=$(BOARD)
 image qemu test-qemu: $(image_folder)/manifest
 $(image_folder)/manifest: FORCE
 	@$(if $(filter $(BOARD),$(image_boards)),,$(error there are images for BOARD=$(image_boards), not for $(BOARD)))
 	+@$(for_image) $(image_program) $(image_program:%.package=%.size)
 	$(call step,IMAGE,$(image_folder))
-	$(Q)$(PYTHON) toolchain/image $(BOARD) --gateway $(image_program) --output $(image_folder)
+	$(Q)$(PYTHON) toolchain/image $(BOARD) --arch $(image_arch) --gateway $(image_program) --output $(image_folder)
 image:
 	@grep -v '^package' $(image_folder)/manifest
 qemu:
 	@exec toolchain/qemu $(PORT:%=--port %) $(ARGS) $(image_folder)
 test-qemu:
-	+@$(for_image) $(image_scenario)
-	+@$(MAKE) --no-print-directory -s SETUP=no BOARD=rpi3 image >/dev/null
+	$(if $(filter qemu-virt,$(BOARD)),+@$(for_image) $(image_scenario))
+	$(if $(filter build/images/qemu-virt,$(image_folder)),$\
+	  +@$(MAKE) --no-print-directory -s SETUP=no BOARD=rpi3 image >/dev/null)
 	@MILLRACE_QEMU=required MILLRACE_IMAGE=$(image_folder) $(PYTHON) -B -m pytest -q -p no:cacheprovider tests/qemu \
 	  $(if $(TEST),--matching=$(call quote,$(TEST))) $(ARGS)
 
