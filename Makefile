@@ -25,14 +25,17 @@ Targets
   make footprint       the gateway on disk and in memory beside ser2net, and echo servers on libuv and libev
   make deb             a Debian package of the gateway, for all boards of this architecture or of ARCH=; checked by lintian
   make image           what the board boots from, straight into the gateway: $(image_boards); into build/images/BOARD
-  make qemu            boot the image in QEMU (or that of BOARD=rpi3), PORT=7000 here leading to it; toolchain/lines pulls lines
+  make qemu            boot an image in QEMU, PORT=7000 here leading to it; toolchain/lines pulls lines
   make test-qemu       what holds only in a whole system: boot, edges, serial ports, power cuts; TEST=REGEX for some
+  make hil             hardware in the loop: TARGET=sim, qemu-virt, qemu-imx8mp or the file of a rig of yours; SOAK=10 minutes
+  make hil-check       measure each wire of a rig, and name what is missing
   make boards          build for every board, as each has limits that only its own build checks
   make setup           only install what building and testing need
   make clean           remove build/
 
 Variables
   BOARD=NAME           $(BOARDS); now: $(BOARD)
+  MACHINE=virt         of QEMU, which the board follows from: $(machines). virt is ARCH=armhf, too
   APP=blink            run an example instead of the gateway
   ARGS='--help'        options for the program to run
   TEST=REGEX           only the tests whose file or name matches
@@ -47,7 +50,7 @@ endef
 # As parallel as the machine, unless -j says otherwise.
 MAKEFLAGS := $(MAKEFLAGS) --no-builtin-rules $(if $(filter 0,$(MAKELEVEL)),$(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc)))
 .DELETE_ON_ERROR:
-.PHONY: build run test coverage show-building what-scripts-need size memory-map bench fuzz footprint deb image qemu test-qemu boards lint format format-check setup clean help FORCE
+.PHONY: build run test coverage show-building what-scripts-need size memory-map bench fuzz footprint deb image qemu test-qemu hil hil-check hil-target boards lint format format-check setup clean help FORCE
 build:
 
 # --- What to build, and for which board ---
@@ -58,6 +61,26 @@ goals  := $(or $(MAKECMDGOALS),build)
 
 # A header for each board, besides what a board is and the list of all.
 BOARDS := $(filter-out board boards,$(patsubst board/%.hpp,%,$(wildcard board/*.hpp)))
+
+# Which board QEMU's machines are.
+machines         := virt imx8mp-evk raspi3b
+board_virt       := qemu-virt
+board_imx8mp-evk := qemu-imx8mp
+board_raspi3b    := rpi3
+ifneq ($(and $(MACHINE),$(filter image qemu test-qemu,$(goals))),)
+  BOARD := $(or $(board_$(MACHINE)),$(error MACHINE is one of: $(machines)))
+endif
+
+# A target of hardware-in-the-loop tests is a rig, and what it needs follows from the rig's file.
+ifneq ($(filter hil hil-check,$(goals)),)
+  hil_rig  := $(or $(firstword $(wildcard tests/hil/rigs/$(or $(TARGET),sim).yaml $(TARGET))),\
+                $(error TARGET=$(TARGET) is neither a file nor one of $(basename $(notdir $(wildcard tests/hil/rigs/*.yaml)))))
+  hil_key   = $(shell sed -n 's/^$1: *\([^ ]*\).*/\1/p' $(hil_rig))
+  hil_kind := $(call hil_key,kind)
+  hil_arch := $(or $(call hil_key,arch),arm64)
+  BOARD    := $(call hil_key,board)
+  override TARGET :=
+endif
 
 # Tests and lint mean the same on every machine, and a package is for every board; all else is for the board at hand.
 BOARD ?= $(if $(filter test coverage show-building what-scripts-need lint,$(goals)),sim,$\
@@ -83,11 +106,11 @@ triplet       := $(if $(ARCH),$(or $(triplet_$(ARCH)),$(error ARCH is arm64 or a
 
 # This happens while the Makefile is read, as pkg-config is asked below; nothing missing costs about 20 ms.
 setup_goal := $(or $(if $(filter lint format format-check,$(goals)),lint),$\
-                   $(if $(filter test setup,$(goals)),test),$\
+                   $(if $(filter test hil hil-check setup,$(goals)),test),$\
                    $(if $(filter memory-map,$(goals)),map),$\
                    $(if $(filter-out clean help,$(goals)),build)) $(filter coverage bench fuzz footprint,$(goals))
 setup_goal := $(if $(ARCH)$(TARGET),$(or $(ARCH),$(TARGET)),$(setup_goal)) $(filter deb,$(goals)) \
-              $(if $(filter image qemu test-qemu,$(goals)),qemu)
+              $(if $(filter image qemu test-qemu,$(goals))$(filter qemu,$(hil_kind)),qemu) $(if $(filter board,$(hil_kind)),$(hil_arch))
 dry_run    := $(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
 ifneq ($(and $(strip $(setup_goal)),$(if $(filter no,$(SETUP))$(dry_run),,yes)),)
   ifneq ($(shell (set -e; for goal in $(setup_goal); do toolchain/setup $$goal; done) >&2 && echo done),done)
@@ -360,26 +383,48 @@ what-scripts-need: $(if $(SANITIZE),,$(deb_program).package)
 
 # The program comes from a make of its own, as ARCH is settled while the Makefile is read.
 card_boards    := rpi3 rpi4 rpi5 rpi-zero2w
-image_boards   := qemu-virt $(card_boards)
-image_folder   := build/images/$(BOARD)
-image_program  := build/release-arm64/$(BOARD)/gateway.package
-image_scenario := build/release-arm64/$(BOARD)/tests/qemu/gpio_scenario
-for_image       = $(MAKE) --no-print-directory SETUP=no ARCH=arm64 BOARD=$(BOARD)
+image_boards   := qemu-virt qemu-imx8mp $(card_boards)
+image_arch     := $(or $(ARCH),arm64)
+image_folder   := build/images/$(BOARD)$(if $(filter-out arm64,$(ARCH)),-$(ARCH))
+image_program  := build/release-$(image_arch)/$(BOARD)/gateway.package
+image_scenario := build/release-$(image_arch)/$(BOARD)/tests/qemu/gpio_scenario
+for_image       = $(MAKE) --no-print-directory SETUP=no ARCH=$(image_arch) BOARD=$(BOARD)
 image qemu test-qemu: $(image_folder)/manifest
 $(image_folder)/manifest: FORCE
 	@$(if $(filter $(BOARD),$(image_boards)),,$(error there are images for BOARD=$(image_boards), not for $(BOARD)))
 	+@$(for_image) $(image_program) $(image_program:%.package=%.size)
 	$(call step,IMAGE,$(image_folder))
-	$(Q)$(PYTHON) toolchain/image $(BOARD) --gateway $(image_program) --output $(image_folder)
+	$(Q)$(PYTHON) toolchain/image $(BOARD) --arch $(image_arch) --gateway $(image_program) --output $(image_folder)
 image:
 	@grep -v '^package' $(image_folder)/manifest
 qemu:
 	@exec toolchain/qemu $(PORT:%=--port %) $(ARGS) $(image_folder)
 test-qemu:
-	+@$(for_image) $(image_scenario)
-	+@$(foreach board,$(card_boards),$(MAKE) --no-print-directory -s SETUP=no BOARD=$(board) image >/dev/null &&) :
+	$(if $(filter qemu-virt,$(BOARD)),+@$(for_image) $(image_scenario))
+	$(if $(filter build/images/qemu-virt,$(image_folder)),$\
+	  +@$(foreach board,$(card_boards),$(MAKE) --no-print-directory -s SETUP=no BOARD=$(board) image >/dev/null &&) :)
 	@MILLRACE_QEMU=required MILLRACE_IMAGE=$(image_folder) $(PYTHON) -B -m pytest -q -p no:cacheprovider tests/qemu \
 	  $(if $(TEST),--matching=$(call quote,$(TEST))) $(ARGS)
+
+# --- Hardware in the loop ---
+
+hil_results := build/hil/$(call hil_key,name)
+hil_sim     := build/release/sim
+hil_board   := build/release-$(hil_arch)/$(BOARD)
+hil_of       = MILLRACE_BUILD=$(CURDIR)/$(if $(filter sim,$(hil_kind)),$(hil_sim),$(hil_board)) $(PYTHON) -B
+hil_make     = $(MAKE) --no-print-directory -s SETUP=no BOARD=$(BOARD)
+
+hil-target:
+	+@$(if $(filter sim,$(hil_kind)),$(hil_make) $(hil_sim)/gateway)$\
+	  $(if $(filter qemu,$(hil_kind)),$(hil_make) ARCH=$(hil_arch) image >/dev/null)$\
+	  $(if $(filter board,$(hil_kind)),$(hil_make) ARCH=$(hil_arch) $(hil_board)/gateway.package)
+hil-check: hil-target
+	@$(hil_of) tests/hil/hil-check $(hil_rig)
+hil: hil-target
+	@mkdir -p $(hil_results)
+	@$(hil_of) -m pytest -q -p no:cacheprovider tests/hil/suite --target=$(hil_rig) --results=$(hil_results) \
+	  --junit-xml=$(hil_results)/junit.xml -rs $(SOAK:%=--soak=%) $(if $(TEST),-k $(call quote,$(TEST))) $(ARGS)
+	@echo "$(hil_results)/report.html"
 
 # --- Looking after the sources ---
 

@@ -8,6 +8,7 @@
 
 #include "board/board.hpp"
 #include "board/generic.hpp"
+#include "board/qemu-imx8mp.hpp"
 #include "board/qemu-virt.hpp"
 #include "board/rpi-zero2w.hpp"
 #include "board/rpi3.hpp"
@@ -23,8 +24,8 @@ namespace millrace::board {
 
 /// Every board that there is.
 inline constexpr std::array all = {
-    &sim::board,        &rpi3::board,      &rpi4::board,    &rpi5::board,
-    &rpi_zero2w::board, &qemu_virt::board, &generic::board,
+    &sim::board,        &rpi3::board,      &rpi4::board,        &rpi5::board,
+    &rpi_zero2w::board, &qemu_virt::board, &qemu_imx8mp::board, &generic::board,
 };
 
 /// The board that this firmware was built for: `make BOARD=rpi4`. It gives the capacities and the

@@ -13,6 +13,11 @@ pytest.register_assert_rewrite("machine", "harness")
 import machine as machines  # noqa: E402
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "needs(WHAT): only on machines that have it, such as a power button")
+    config.addinivalue_line("markers", "on(NAME...): only on machines whose name, such as `virt arm64`, begins so")
+
+
 def pytest_addoption(parser):
     parser.addoption("--matching", metavar="REGEX", default="", help="only tests whose file or name matches")
 
@@ -22,6 +27,13 @@ def pytest_collection_modifyitems(config, items):
     if chosen != items:
         config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = chosen
+    for item in items:
+        for needs in item.iter_markers("needs"):
+            if needs.args[0] not in machines.TARGET.has:
+                item.add_marker(pytest.mark.skip(reason=f"{machines.TARGET} has no {needs.args[0]}"))
+        for on in item.iter_markers("on"):
+            if not any(str(machines.TARGET).startswith(name) for name in on.args):
+                item.add_marker(pytest.mark.skip(reason=f"not on {machines.TARGET}, but on {', '.join(on.args)}"))
     # make test-qemu has installed QEMU and made the image: then their absence is an error.
     if os.environ.get("MILLRACE_QEMU") == "required":
         return

@@ -6,6 +6,7 @@ The clients are those of the end-to-end tests in tests/hil, and so are the rules
 happen, but waits for it, up to a deadline.
 """
 
+import dataclasses
 import importlib.machinery
 import importlib.util
 import json
@@ -20,6 +21,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 IMAGE = pathlib.Path(os.environ.get("MILLRACE_IMAGE", ROOT / "build/images/qemu-virt")).resolve()
+FILES = ("manifest", "vmlinuz", "initramfs.gz", "card.img", "device-tree.dtb")
 sys.path.insert(0, str(ROOT / "tests/hil"))
 
 import harness  # noqa: E402
@@ -37,6 +39,48 @@ def program_as_module(name):
 
 
 lines = program_as_module("lines")
+
+
+@dataclasses.dataclass
+class Target:
+    """What the tests need to know of a machine: lines and serial ports in their order, what it has, where state is."""
+
+    lines: list
+    all_lines: str
+    uarts: list
+    disk: str
+    has: set
+    board = arch = name = ""
+
+    def __str__(self):
+        return f"{self.name} {self.arch}"
+
+
+TARGETS = {
+    "virt": Target([f"GPIO{n}" for n in range(32)], "GPIO0 to GPIO31", ["uart0", "uart1"], "/dev/vda",
+                   {"far ends of lines", "power button", "watchdog"}),
+    "imx8mp-evk": Target(
+        [f"GPIO{controller}_IO{offset:02}" for controller, offsets in (
+            (1, (0, 5, 6, 7, 8, 9, 10, 13, 15)), (2, (0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 20)), (3, (14,)),
+            (4, (0, 1, 3, 18, 19, 20, 21, 28)), (5, (10, 11, 12, 13, 21, 28, 29))) for offset in offsets],
+        "GPIO1_IO00 to GPIO5_IO29", ["uart1", "uart3"], "/dev/mmcblk2", {"far ends of lines", "watchdog"}),
+    "raspi3b": Target([f"GPIO{n}" for n in range(28)], "", [], "/dev/mmcblk0p2", set()),
+}
+
+
+def target():
+    """Of the image that is to be tested, as its manifest says; without one, the tests are skipped."""
+    manifest = (IMAGE / "manifest").read_text() if (IMAGE / "manifest").exists() else ""
+    told = dict(re.findall("^(board|arch|machine) (.*)$", manifest, re.M))
+    result = TARGETS[told.get("machine", "virt")]
+    result.name, result.board, result.arch = (told.get(key, "") for key in ("machine", "board", "arch"))
+    if result.arch == "armhf":
+        result.has.remove("watchdog")  # Debian's kernel has no driver
+    return result
+
+
+TARGET = target()
+LINE = TARGET.lines
 
 
 def wait_until(condition, what):
@@ -94,7 +138,7 @@ class Machine:
                  image=IMAGE):
         self.folder = folder
         folder.mkdir(exist_ok=True)
-        for name in ("vmlinuz", "initramfs.gz", "card.img", "device-tree.dtb"):
+        for name in FILES:
             link = folder / name
             link.unlink(missing_ok=True)
             if (image / name).exists():
@@ -134,8 +178,13 @@ class Machine:
     def lines(self):
         """The far ends of the GPIO lines; it is there once the machine is up."""
         if not self._lines:
-            self._lines = self._when_up(lambda: lines.Lines(self.folder, DEADLINE), "QEMU listens")
+            self._lines = self._when_up(lambda: lines.connect(self.folder, DEADLINE), "QEMU listens")
         return self._lines
+
+    @property
+    def guest(self):
+        """Shell commands for the machine."""
+        return self.lines.guest
 
     def reconnect_lines(self):
         if self._lines:
@@ -144,19 +193,18 @@ class Machine:
 
     def run(self, command, status=0):
         """What a shell command in the machine says."""
-        said, last = self.lines.ask(f"run {command}")
-        assert last == f"ok {status}", f"{command}: {last}, {said}"
+        said, ended = self.guest.run(command)
+        assert ended == status, f"{command}: {ended}, {said}"
         return said
 
     def pull(self, line, way):
-        assert self.lines.ask(f"pull {line} {way}") == ([], "ok")
+        self.lines.pull(line, way)
 
-    def toggle(self, line, count, burst=""):
-        assert self.lines.ask(f"toggle {line} {count} {burst}".rstrip()) == ([], "ok")
+    def toggle(self, line, count, burst=None):
+        self.lines.toggle(line, count, burst)
 
     def level(self, line):
-        _, last = self.lines.ask(f"level {line}")
-        return int(last.removeprefix("ok "))
+        return self.lines.level(line)
 
     def ends(self):
         """What /state/ends says of how the gateway ended, and of when the system was up."""
@@ -180,8 +228,9 @@ class Machine:
 
         def served():
             connection = socket.create_connection(("127.0.0.1", port), DEADLINE)
-            connection.settimeout(2)
             client = harness.Client(connection)
+            # What is sent before the network is up comes again only after 6 s, and then after 18: a new one is quicker.
+            connection.settimeout(1)
             try:
                 if client.greet() == "ok":
                     connection.settimeout(DEADLINE)
@@ -207,7 +256,7 @@ class Machine:
         return self.process.wait(DEADLINE)
 
     def power_off(self):
-        self.lines.send("run poweroff")
+        self.guest.send("run poweroff")
         return self.wait()
 
     def kill(self):

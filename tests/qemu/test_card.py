@@ -96,10 +96,10 @@ def test_a_kernel_that_does_not_know_the_board():
                                          capture_output=True, text=True).stdout.strip())
     assert " 6.12." in (kernel / "packages").read_text()
     with pytest.raises(image.Failure) as failure:
-        image.driver_modules("rpi5", kernel, image.module_files(kernel))
+        image.driver_modules("rpi5", kernel)
     said = str(failure.value).splitlines()
     assert said[0].startswith("Debian's kernel 6.12.") and " does not know rpi5" in said[0]
     assert "  no driver for brcm,bcm2712-sdhci, /soc@107c000000/mmc@fff000 in bcm2712-rpi-5-b" in said
     assert "make deb ARCH=arm64" in said[-1]
     # The same board's devices, with a kernel that knows all of them: nothing is said.
-    assert image.driver_modules("rpi4", kernel, image.module_files(kernel))
+    assert image.driver_modules("rpi4", kernel)

@@ -9,7 +9,8 @@ import machine as machines
 import pytest
 
 image = machines.program_as_module("image")
-SCENARIO = machines.ROOT / "build/release-arm64/qemu-virt/tests/qemu/gpio_scenario"
+SCENARIO = machines.ROOT / f"build/release-{machines.TARGET.arch}/qemu-virt/tests/qemu/gpio_scenario"
+pytestmark = pytest.mark.on("virt")
 
 # In place of what the image does at start: what is wired is taken apart for gpio_scenario, which wants to have it its
 # own way. It looks at the kernel's GPIO and at our simulation of it. Then the gateway gets edges to tell.

@@ -2,8 +2,14 @@
 # SPDX-FileCopyrightText: The Millrace contributors
 """GPIO lines of the kernel: what a client is told of edges, and what its outputs drive."""
 
+import concurrent.futures
 import random
 import re
+
+import pytest
+from machine import LINE
+
+pytestmark = pytest.mark.needs("far ends of lines")
 
 BURST = 8  # edges at once: half of what the kernel keeps, as whoever makes them has the only processor meanwhile
 KEPT = 16  # edges of a line that the kernel keeps, as the gateway asks for no more
@@ -14,7 +20,7 @@ def edges(client, count):
 
 
 def test_edges_arrive_complete_and_in_order(machine, client):
-    watched = ["GPIO0", "GPIO1", "GPIO2", "GPIO3"]
+    watched = LINE[:4]
     client.ok("watch " + " ".join(watched))
     level = dict.fromkeys(watched, False)
     rng = random.Random(1)
@@ -37,36 +43,37 @@ def test_edges_arrive_complete_and_in_order(machine, client):
 def test_all_clients_are_told_the_same(machine):
     clients = [machine.connect() for _ in range(5)]
     for client in clients:
-        client.ok("watch GPIO4")
-    machine.toggle("GPIO4", 50, BURST)
+        client.ok(f"watch {LINE[4]}")
+    machine.toggle(LINE[4], 50, BURST)
     told = [edges(client, 50) for client in clients]
     assert all(each == told[0] for each in told)
 
 
 def test_an_input_is_read_as_it_is_pulled(machine, client):
     for way, level in (("up", 1), ("down", 0), ("up", 1)):
-        machine.pull("GPIO5", way)
-        assert client.ok("read GPIO5") == f"GPIO5={level}"
+        machine.pull(LINE[5], way)
+        assert client.ok(f"read {LINE[5]}") == f"{LINE[5]}={level}"
 
 
 def test_outputs_are_read_back_in_the_controller(machine, client):
     rng = random.Random(2)
-    outputs = [f"GPIO{n}" for n in range(16, 24)]
+    outputs = LINE[16:24]
     for _ in range(10):
         levels = {line: rng.randrange(2) for line in outputs}
         client.ok("set " + " ".join(f"{line}={level}" for line, level in levels.items()))
         assert {line: machine.level(line) for line in outputs} == levels
-    client.ok("config GPIO16 active=low")
-    client.ok("set GPIO16=1")
-    assert machine.level("GPIO16") == 0
+    client.ok(f"config {outputs[0]} active=low")
+    client.ok(f"set {outputs[0]}=1")
+    assert machine.level(outputs[0]) == 0
 
 
 def test_ten_thousand_edges_and_none_is_lost(machine, client):
     count = 10_000
-    client.ok("watch GPIO6")
-    machine.lines.send(f"toggle GPIO6 {count} {BURST}")
-    told = edges(client, count)
-    assert machine.lines.answer() == ([], "ok")
+    client.ok(f"watch {LINE[6]}")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        toggling = pool.submit(machine.toggle, LINE[6], count, BURST)
+        told = edges(client, count)
+        toggling.result()
     assert [edge.sequence for edge in told] == list(range(told[0].sequence, told[0].sequence + count))
     assert [edge.rising for edge in told] == [told[0].rising, not told[0].rising] * (count // 2)
     client.ok("unwatch")
@@ -76,18 +83,19 @@ def test_ten_thousand_edges_and_none_is_lost(machine, client):
 
 def test_a_gap_counts_exactly_what_the_kernel_dropped(machine, client):
     """The gateway is stopped meanwhile, so that nobody reads the kernel's FIFO."""
-    client.ok("watch GPIO7")
-    machine.toggle("GPIO7", 2)
+    line = LINE[7]
+    client.ok(f"watch {line}")
+    machine.toggle(line, 2)
     first = edges(client, 2)[-1].sequence
     for count in (KEPT + 1, 100, KEPT):
         machine.run("kill -STOP $(pidof gateway)")
-        machine.toggle("GPIO7", count)
+        machine.toggle(line, count)
         machine.run("kill -CONT $(pidof gateway)")
         lost = count - KEPT
         if lost:
-            gap = re.fullmatch(r"event gap GPIO7 lost=(\d+) level=([01]) time=.*", client.event())
+            gap = re.fullmatch(rf"event gap {line} lost=(\d+) level=([01]) time=.*", client.event())
             assert int(gap[1]) == lost
-            assert int(gap[2]) == machine.level("GPIO7")
+            assert int(gap[2]) == machine.level(line)
         kept = edges(client, KEPT)
         assert [edge.sequence for edge in kept] == list(range(first + lost + 1, first + count + 1))
         first += count
@@ -95,19 +103,20 @@ def test_a_gap_counts_exactly_what_the_kernel_dropped(machine, client):
 
 
 def test_the_kernel_debounces(machine, client):
-    client.ok("config GPIO8 input debounce=50ms")
-    client.ok("watch GPIO8")
+    line, other = LINE[8], LINE[9]
+    client.ok(f"config {line} input debounce=200ms")
+    client.ok(f"watch {line}")
     for _ in range(3):
-        machine.toggle("GPIO8", 19)  # an odd number: it ends at the other level, where it stays
+        machine.toggle(line, 19)  # an odd number: it ends at the other level, where it stays
         told = client.edge()
-        assert told.level == machine.level("GPIO8")
+        assert told.level == machine.level(line)
         # One that bounces back to where it was is no edge at all; the next one told is that of the next round.
-        machine.toggle("GPIO8", 20)
-    client.ok("watch GPIO9")
-    machine.toggle("GPIO9", 1)
-    assert client.edge().line == "GPIO9"
-    client.ok("config GPIO8 debounce=0ms")
-    assert client.event().startswith("event config GPIO8 ")
-    machine.toggle("GPIO8", 4)
-    assert [edge.line for edge in edges(client, 4)] == ["GPIO8"] * 4
+        machine.toggle(line, 20)
+    client.ok(f"watch {other}")
+    machine.toggle(other, 1)
+    assert client.edge().line == other
+    client.ok(f"config {line} debounce=0ms")
+    assert client.event().startswith(f"event config {line} ")
+    machine.toggle(line, 4)
+    assert [edge.line for edge in edges(client, 4)] == [line] * 4
     client.ok("unwatch")

@@ -23,6 +23,7 @@ def shell(machine, command):
     return console
 
 
+@pytest.mark.on("raspi3b", "virt arm64")
 @pytest.mark.skipif(not (IMAGE / "card.img").exists(), reason="there is no image of rpi3: make test-qemu makes it")
 def test_the_image_serves_on_the_model(start_machine):
     machine = start_machine(image=IMAGE)

@@ -8,6 +8,9 @@ import re
 import time
 
 import machine as machines
+import pytest
+
+pytestmark = pytest.mark.needs("far ends of lines")
 
 DISKS = 2
 CUTS = 25  # of each
@@ -59,19 +62,19 @@ def cut_power(folder, seed):
             boot = int(now)
             check_ends(machine.ends(), boot)
             written = found
-            machine.lines.send("run " + WRITER % found)
+            machine.guest.send("run " + WRITER % found)
             stop = time.monotonic() + rng.uniform(0.1, 1.5)
-            machine.lines.socket.settimeout(0.05)
+            machine.guest.socket.settimeout(0.05)
             while time.monotonic() < stop:
                 try:
-                    written = int(machine.lines.line().removeprefix("| written "))
+                    written = int(machine.guest.line().removeprefix("| written "))
                 except TimeoutError:
                     pass
         finally:
             machine.kill()
             while cut >= EARLY and machine._lines:  # what had been said before the cut
                 try:
-                    written = int(machine.lines.line().removeprefix("| written "))
+                    written = int(machine.guest.line().removeprefix("| written "))
                 except (OSError, EOFError, ValueError):
                     break
             machine.end()

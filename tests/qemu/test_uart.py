@@ -6,11 +6,14 @@ import random
 
 import harness
 import pytest
+from machine import TARGET
+
+pytestmark = pytest.mark.needs("far ends of lines")
 
 MEGABYTE = 1 << 20
 
 
-@pytest.mark.parametrize("name", ["uart0", "uart1"])
+@pytest.mark.parametrize("name", TARGET.uarts)
 def test_a_megabyte_each_way(machine, client, name):
     rng = random.Random(3)
     to_port, to_client = rng.randbytes(MEGABYTE), rng.randbytes(MEGABYTE)
@@ -29,12 +32,13 @@ def counters(client, name):
 
 
 def test_the_gateway_counts_the_same_bytes(machine, client):
-    port = machine.serial_port("uart0")
+    name = TARGET.uarts[0]
+    port = machine.serial_port(name)
     other = machine.connect()
-    before = counters(other, "uart0")
-    client.ok("attach uart0 raw")
+    before = counters(other, name)
+    client.ok(f"attach {name} raw")
     assert harness.transfer(client, port, b"x" * 1000, b"y" * 500) == (b"x" * 1000, b"y" * 500)
-    after = counters(other, "uart0")
+    after = counters(other, name)
     assert after["received"] - before["received"] == 1000
     assert after["sent"] - before["sent"] == 500
     assert after["discarded"] == before["discarded"]

@@ -23,6 +23,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
         ("Raspberry Pi Compute Module 5 Rev 1.0", "rpi5"),
         ("Raspberry Pi Zero 2 W Rev 1.0", "rpi-zero2w"),
         ("linux,dummy-virt", "qemu-virt"),
+        ("QEMU imx8mp-evk", "qemu-imx8mp"),
+        ("NXP i.MX8MPlus EVK board", "generic"),
         ("Radxa ROCK 5B", "generic"),
     ],
 )

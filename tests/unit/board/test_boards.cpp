@@ -27,6 +27,7 @@ constexpr std::array headers = {
     Header{&rpi5::board, &rpi5::capacities},
     Header{&rpi_zero2w::board, &rpi_zero2w::capacities},
     Header{&qemu_virt::board, &qemu_virt::capacities},
+    Header{&qemu_imx8mp::board, &qemu_imx8mp::capacities},
     Header{&generic::board, &generic::capacities},
 };
 static_assert(headers.size() == all.size());
@@ -41,7 +42,7 @@ constexpr std::size_t reactor_size =
 static_assert(reactor_size<sim::capacities> > 0 && reactor_size<rpi3::capacities> > 0 &&
               reactor_size<rpi4::capacities> > 0 && reactor_size<rpi5::capacities> > 0 &&
               reactor_size<rpi_zero2w::capacities> > 0 && reactor_size<qemu_virt::capacities> > 0 &&
-              reactor_size<generic::capacities> > 0);
+              reactor_size<qemu_imx8mp::capacities> > 0 && reactor_size<generic::capacities> > 0);
 
 TEST(Boards, have_a_name_each_and_are_found_by_it) {
   std::set<std::string_view> names;
