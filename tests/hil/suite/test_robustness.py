@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: The Millrace contributors
+"""Floods, and what ends: the gateway, the power, the system. Whatever it is, the lines are served again."""
+
+import random
+
+import pytest
+
+pytestmark = pytest.mark.needs("gpio_loopback")
+
+
+def follows(target, client, wire):
+    client.ok(f"config {wire.line} input")
+    for level in (1, 0, 1, 0):
+        target.far_end(wire).drive(level)
+        assert client.ok(f"read {wire.line}") == f"{wire.line}={level}"
+
+
+def is_undriven(target, wires):
+    """Of lines that nobody has configured since the start: they are inputs."""
+    client = target.connect()
+    for row in client.ask("lines " + " ".join(wire.line for wire in wires)).rows:
+        assert row.split()[2] != "output", row
+
+
+def test_a_flood_of_connections_while_edges_are_told(target, client, a_wire):
+    """Hundreds come, talk and go, some in the middle of a word; not one edge is missing."""
+    target.far_end(a_wire).drive(0)
+    client.ok(f"config {a_wire.line} input")
+    client.ok(f"watch {a_wire.line}")
+    before = client.table("limits")
+    rng = random.Random(10)
+    for n in range(100):
+        guest = target.open_client()
+        if n % 3 == 0:
+            guest.send_bytes(rng.randbytes(rng.randrange(200)) + b"\n")
+        elif n % 3 == 1:
+            assert guest.greet() == "ok"
+        target.far_end(a_wire).drive((n + 1) % 2)
+        guest.abort() if n % 2 else guest.close()
+        edge = client.edge()
+        assert (edge.sequence, edge.level) == (n + 1, (n + 1) % 2)
+    assert not client.events
+    assert client.table("limits").keys() == before.keys()
+
+
+def test_more_clients_than_there_is_room_for(target, client, a_wire):
+    """Those in excess are told so, and those inside notice nothing."""
+    follows(target, client, a_wire)
+    most = client.table("limits")
+    room = next(int(key.split()[2]) for key in most if key.startswith("limit connections "))
+    guests = []
+    refused = 0
+    for _ in range(room + 8):
+        guest = target.open_client()
+        answer = guest.greet()
+        if answer == "ok":
+            guests.append(guest)
+        else:
+            assert answer.startswith("error: "), answer
+            refused += 1
+            guest.close()
+    assert refused >= 8
+    follows(target, client, a_wire)
+    for guest in guests:
+        guest.close()
+
+
+@pytest.mark.needs("kill")
+def test_the_gateway_is_killed_and_is_back(target):
+    wire = target.rig.wires[0]
+    client = target.connect()
+    client.ok(f"config {wire.line} output level=1")
+    target.disconnect()
+    target.kill()
+    is_undriven(target, [wire])
+    follows(target, target.connect(), wire)
+
+
+@pytest.mark.needs("power")
+def test_the_power_is_cut_and_is_back(target, figure):
+    wire = target.rig.wires[0]
+    client = target.connect()
+    client.ok(f"config {wire.line} output level=1")
+    target.disconnect()
+    target.cut_power()
+    is_undriven(target, [wire])
+    follows(target, target.connect(), wire)
+    uptime = int(target.connect().status()["gateway"]["uptime"].removesuffix("us"))
+    figure("gateway's uptime when it was reached", uptime // 1000, "ms")
+
+
+@pytest.mark.needs("reboot")
+def test_the_system_is_rebooted_and_is_back(target):
+    wire = target.rig.wires[0]
+    target.connect().ok(f"config {wire.line} output level=1")
+    target.disconnect()
+    target.reboot()
+    is_undriven(target, [wire])
+    follows(target, target.connect(), wire)
