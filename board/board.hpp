@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -41,7 +42,24 @@ struct Board {
   std::span<const Uart> uarts;
   /// What the device tree's model begins with on such a board. toolchain/board reads it here, too.
   std::array<std::string_view, 2> models = {};
+  /// What clients of pigpiod are told this is: they ask for a Raspberry Pi's revision code to know
+  /// the pins of its header. Unless told better, a Pi 3 Model B, whose 40 pins the others have,
+  /// too.
+  std::uint32_t pigpio_revision = 0xa02082;
 };
+
+/// The number by which clients of pigpiod know a line of this name: GPIO17 is 17; nothing for any
+/// other. On a board that has no such line, its N-th line is N.
+[[nodiscard]] constexpr std::optional<unsigned> pigpio_number(std::string_view name) {
+  constexpr std::string_view prefix = "GPIO";
+  const bool digits = name.starts_with(prefix) && name.size() > prefix.size() &&
+                      name.find_first_not_of("0123456789", prefix.size()) == name.npos;
+  unsigned number = 0;
+  for (std::size_t i = prefix.size(); digits && i < name.size() && number < 1000; ++i) {
+    number = number * 10 + static_cast<unsigned>(name[i] - '0');
+  }
+  return digits && number < 1000 ? std::optional(number) : std::nullopt;
+}
 
 /// How many of everything a firmware has: all of its memory follows from these. Chosen when it is
 /// built; a board is served by any firmware whose capacities are enough for it.
@@ -60,6 +78,10 @@ struct Capacities {
   std::size_t send_ring = 8192;         ///< bytes to be sent to each client
   std::size_t uart_ring = 4096;         ///< bytes to be sent to each serial port
   std::size_t events = 1024;            ///< edges and changes that a slow client can be behind
+  std::size_t pigpio_connections = 24;  ///< the same for clients of pigpiod, who need two each
+  std::size_t pigpio_send_ring = 768;   ///< bytes to be sent on each of these
+  std::size_t pigpio_reports = 256;     ///< reports that a slow one can be behind
+  std::size_t pigpio_serials = 2;       ///< serial ports open at once by such clients
 
   friend bool operator==(const Capacities&, const Capacities&) = default;
 };

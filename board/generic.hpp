@@ -20,8 +20,11 @@ inline constexpr Board board = {
     .lines = {},
     .uarts = uarts,
 };
-inline constexpr Capacities capacities = {
-    .fds = 256, .lines = 192, .libgpiod_memory = 68 * kib, .connections = 32};
+inline constexpr Capacities capacities = {.fds = 256,
+                                          .lines = 192,
+                                          .libgpiod_memory = 68 * kib,
+                                          .connections = 32,
+                                          .pigpio_connections = 32};
 inline constexpr Budget budget = {.memory = 768 * kib, .stack = 48 * kib};
 
 }  // namespace millrace::board::generic

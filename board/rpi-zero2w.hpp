@@ -19,9 +19,17 @@ inline constexpr Board board = {
     .lines = lines,
     .uarts = uarts,
     .models = {"Raspberry Pi Zero 2"},
+    .pigpio_revision = 0x902120,
 };
-inline constexpr Capacities capacities = {
-    .fds = 96, .lines = 28, .connections = 8, .send_ring = 4096, .events = 512};
+inline constexpr Capacities capacities = {.fds = 96,
+                                          .lines = 28,
+                                          .connections = 8,
+                                          .send_ring = 4096,
+                                          .events = 512,
+                                          .pigpio_connections = 12,
+                                          .pigpio_send_ring = 512,
+                                          .pigpio_reports = 128,
+                                          .pigpio_serials = 1};
 inline constexpr Budget budget = {.memory = 256 * kib};
 
 }  // namespace millrace::board::rpi_zero2w

@@ -19,8 +19,9 @@ inline constexpr Board board = {
     .lines = lines,
     .uarts = uarts,
     .models = {"Raspberry Pi 3", "Raspberry Pi Compute Module 3"},
+    .pigpio_revision = 0xa02082,
 };
-inline constexpr Capacities capacities = {.lines = 28, .connections = 16};
+inline constexpr Capacities capacities = {.lines = 28, .connections = 16, .pigpio_connections = 16};
 inline constexpr Budget budget = {.memory = 384 * kib};
 
 }  // namespace millrace::board::rpi3

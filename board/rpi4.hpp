@@ -20,6 +20,7 @@ inline constexpr Board board = {
     .lines = lines,
     .uarts = uarts,
     .models = {"Raspberry Pi 4", "Raspberry Pi Compute Module 4"},
+    .pigpio_revision = 0xc03111,
 };
 inline constexpr Capacities capacities = {.lines = 28, .connections = 32};
 inline constexpr Budget budget = {};

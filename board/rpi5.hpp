@@ -20,6 +20,7 @@ inline constexpr Board board = {
     .lines = lines,
     .uarts = uarts,
     .models = {"Raspberry Pi 5", "Raspberry Pi Compute Module 5"},
+    .pigpio_revision = 0xc04170,
 };
 inline constexpr Capacities capacities = {.lines = 28, .connections = 32};
 inline constexpr Budget budget = {};

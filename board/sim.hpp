@@ -19,7 +19,8 @@ inline constexpr Board board = {
     .lines = lines,
     .uarts = uarts,
 };
-inline constexpr Capacities capacities = {.fds = 256, .connections = 64};
+inline constexpr Capacities capacities = {
+    .fds = 512, .connections = 64, .pigpio_connections = 112, .pigpio_serials = 4};
 inline constexpr Budget budget = {.code = 512 * kib, .memory = 1024 * kib};
 
 }  // namespace millrace::board::sim

@@ -9,6 +9,7 @@
 #include "drivers/control/words.hpp"
 #include "drivers/uart_settings.hpp"
 #include "firmware/gateway/control_server.hpp"
+#include "firmware/gateway/pigpio_server.hpp"
 #include "firmware/gateway/version.hpp"
 #include "hal/error_text.hpp"
 #include "hal/heap_trap.hpp"
@@ -670,10 +671,16 @@ bool ControlCommands::make_status(std::size_t n, Row& row) {
                  " lost-by-kernel=", gpio.statistics().lost);
       return true;
     }
+    case after_queues + 6:
+      make_pigpio_status(row);
+      return true;
+    case after_queues + 7:
+      make_pulse_status(row);
+      return true;
     default:
       break;
   }
-  const std::size_t after_gpio = n - (after_queues + 6);
+  const std::size_t after_gpio = n - (after_queues + 8);
   if (after_gpio < server.uarts().size()) {
     return make_uart(after_gpio, row);
   }
@@ -683,6 +690,28 @@ bool ControlCommands::make_status(std::size_t n, Row& row) {
                "us backlog=", slow->backlog);
   }
   return slow.has_value();
+}
+
+void ControlCommands::make_pigpio_status(Row& row) const {
+  if (const PigpioServer* const pigpio = session_.server().pigpio()) {
+    const PigpioServer::Statistics& statistics = pigpio->statistics();
+    row.append("pigpio open=", statistics.open, " most=", statistics.most,
+               " served=", statistics.served, " refused=", statistics.refused,
+               " commands=", statistics.commands,
+               " handles=", pigpio->daemon().notifications().open_count(),
+               " reports=", pigpio->reports(), " lost-by-clients=", pigpio->reports_lost());
+  }
+}
+
+void ControlCommands::make_pulse_status(Row& row) const {
+  if (const PigpioServer* const pigpio = session_.server().pigpio()) {
+    const pigpio::PulseStatistics& pulses = pigpio->daemon().pulses();
+    const auto edges = static_cast<std::int64_t>(std::max<std::uint64_t>(pulses.edges, 1));
+    row.append("pulses lines=", pigpio->daemon().pulse_count(), " edges=", pulses.edges,
+               " late-on-average=", microseconds(pulses.late_in_total / edges),
+               "us late-at-worst=", microseconds(pulses.late_at_worst),
+               "us periods-missed=", pulses.missed);
+  }
 }
 
 void ControlCommands::limits(Words /*words*/) { list(&ControlCommands::make_limit); }
@@ -725,7 +754,9 @@ bool ControlCommands::make_limit(std::size_t n, Row& row) {
       limit_used("uarts", capacities.uarts, server.uarts().size());
       return true;
     case 7:
-      limit_used("listeners", capacities.listeners, server.listener_count());
+      limit_used("listeners", capacities.listeners,
+                 server.listener_count() +
+                     (server.pigpio() == nullptr ? 0 : server.pigpio()->listener_count()));
       return true;
     case 8:
       limit_used("connections", capacities.connections, server.statistics().open);
@@ -745,6 +776,24 @@ bool ControlCommands::make_limit(std::size_t n, Row& row) {
       return true;
     case 13:
       limit("events", capacities.events);
+      return true;
+    case 14:
+      limit("pigpio-connections", capacities.pigpio_connections);
+      if (const PigpioServer* const pigpio = server.pigpio()) {
+        row.append(" used=", pigpio->statistics().open, " high-water=", pigpio->statistics().most);
+      }
+      return true;
+    case 15:
+      limit("pigpio-send-ring", capacities.pigpio_send_ring);
+      return true;
+    case 16:
+      limit("pigpio-reports", capacities.pigpio_reports);
+      return true;
+    case 17:
+      limit("pigpio-serials", capacities.pigpio_serials);
+      if (const PigpioServer* const pigpio = server.pigpio()) {
+        row.append(" used=", pigpio->serials().open_count());
+      }
       return true;
     default:
       return false;

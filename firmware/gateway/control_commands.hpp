@@ -76,6 +76,8 @@ class ControlCommands {
   bool make_uart(std::size_t n, Row& row);
   bool make_status(std::size_t n, Row& row);
   bool make_limit(std::size_t n, Row& row);
+  void make_pigpio_status(Row& row) const;
+  void make_pulse_status(Row& row) const;
 
   void list(Make make);
   template <class... Parts>

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "board/boards.hpp"
+#include "firmware/gateway/acceptor.hpp"
 #include "firmware/gateway/control_session.hpp"
 #include "firmware/gateway/event.hpp"
 #include "firmware/gateway/gpio_service.hpp"
@@ -18,10 +19,12 @@
 
 namespace millrace {
 
+class PigpioServer;
+
 /// The control port: accepts clients on any number of addresses and keeps a session for each. When
 /// all sessions are taken, one whose client only listens is closed for the next client; if there is
 /// none, that is told so and closed.
-class ControlServer final : public UartObserver {
+class ControlServer final : public UartObserver, public Acceptor::Server {
  public:
   struct Statistics {
     std::uint32_t open = 0;
@@ -31,18 +34,25 @@ class ControlServer final : public UartObserver {
     std::uint64_t displaced = 0;  ///< clients that only listened, closed for a new one
   };
 
-  ControlServer(Reactor& reactor, GatewayLog& log, std::span<GatewayLog::Reader> readers)
-      : reactor_(reactor), log_(log), readers_(readers) {}
+  /// `readers`: those of all sessions.
+  ControlServer(Reactor& reactor, GatewayLog& log, std::span<GatewayLog::Reader> readers);
 
   /// `board` is what status shows. Errors: those of Reactor::add_notifier() and add_timer().
   [[nodiscard]] Result<void> open(GpioService& gpio, UartService& uarts, const board::Board& board);
 
   /// Serves clients at `address` too; returns the address with the port that the kernel chose.
   /// Errors: those of hal::listen(); ENOSPC (Capacities::listeners).
-  [[nodiscard]] Result<hal::SocketAddress> listen(const hal::SocketAddress& address);
+  [[nodiscard]] Result<hal::SocketAddress> listen(const hal::SocketAddress& address) {
+    return acceptor_.listen(address);
+  }
 
   /// Stops listening, and closes every connection; what a client has not been sent is lost.
   void close();
+
+  /// Has status and limits show this one, too.
+  void show(const PigpioServer& pigpio) { pigpio_ = &pigpio; }
+  /// What they are to show; nullptr if there is none.
+  [[nodiscard]] const PigpioServer* pigpio() const { return pigpio_; }
 
   /// Raised by whoever appends to the log: the sessions pass it on.
   [[nodiscard]] NotifierId changed() const { return changed_; }
@@ -58,30 +68,15 @@ class ControlServer final : public UartObserver {
   [[nodiscard]] const board::Board& board() const { return *board_; }
   [[nodiscard]] Instant started() const { return started_; }
   [[nodiscard]] const Statistics& statistics() const { return statistics_; }
-  [[nodiscard]] std::size_t listener_count() const { return listener_count_; }
+  [[nodiscard]] std::size_t listener_count() const { return acceptor_.listener_count(); }
   [[nodiscard]] std::span<const GatewayLog::Reader> readers() const { return readers_; }
 
   /// A session has ended.
   void on_closed() { --statistics_.open; }
 
  private:
-  static constexpr Duration accept_pause = std::chrono::milliseconds(100);
-  static constexpr int backlog = 64;
-  static constexpr std::size_t accept_batch = 16;  ///< clients accepted in one go
-
-  struct Listener {
-    ControlServer* server = nullptr;
-    hal::Fd socket;
-    hal::SocketAddress address;
-    WatchId watch;
-
-    void on_ready(const Message& message);
-  };
-
-  void accept(Listener& listener);
-  void admit(hal::Accepted accepted);
-  void pause();
-  void on_pause_over(const Message& message);
+  void take_client(hal::Fd client) override;
+  void on_client_refused() override { ++statistics_.refused; }
   void on_changed(const Message& message);
 
   Reactor& reactor_;
@@ -90,13 +85,11 @@ class ControlServer final : public UartObserver {
   GpioService* gpio_ = nullptr;
   UartService* uarts_ = nullptr;
   const board::Board* board_ = nullptr;
+  const PigpioServer* pigpio_ = nullptr;
   Instant started_;
   NotifierId changed_;
-  TimerId resume_;
-  hal::SpareFd spare_;
   Statistics statistics_;
-  std::size_t listener_count_ = 0;
-  std::array<Listener, board::capacities.listeners> listeners_{};
+  Acceptor acceptor_;
   std::array<ControlSession, board::capacities.connections> sessions_{};
 };
 

@@ -44,6 +44,7 @@ ExitCode Gateway::run(const Options& options) {
     return ExitCode::no_device;
   }
   if (!open_listeners(options)) {
+    pigpio_.close();
     server_.close();
     return ExitCode::no_address;
   }
@@ -55,6 +56,7 @@ ExitCode Gateway::run(const Options& options) {
   hal::heap_trap::disarm();
   if (!exit) {
     log(LogLevel::error, "the loop can't go on: ", describe(exit.error()));
+    pigpio_.close();
     server_.close();
     return ExitCode::failed;
   }
@@ -97,6 +99,12 @@ bool Gateway::open_devices(const Options& options) {
     log(LogLevel::error, "GPIO of board ", board.name, ": ", describe(opened.error()));
     return false;
   }
+  if (const auto pigpio = pigpio_.open(board); !pigpio) {
+    log(LogLevel::error,
+        "the port for pigpiod's clients can't be opened: ", describe(pigpio.error()));
+    return false;
+  }
+  server_.show(pigpio_);
   for (const auto& uart : std::span(options.uarts).first(options.uart_count)) {
     if (const auto added = uarts_.add(uart); !added) {
       log(LogLevel::error, uart.name, uart.paths[0].empty() ? "" : " at ", uart.paths[0], ": ",
@@ -108,15 +116,21 @@ bool Gateway::open_devices(const Options& options) {
 }
 
 bool Gateway::open_listeners(const Options& options) {
-  for (const auto& address : std::span(options.listeners).first(options.listener_count)) {
-    const auto actual = server_.listen(address);
+  for (const auto& wanted : std::span(options.listeners).first(options.listener_count)) {
+    const bool control = wanted.service == Options::Service::control;
+    const std::string_view name = control ? "control=" : "pigpio=";
+    const auto actual = control ? server_.listen(wanted.address) : pigpio_.listen(wanted.address);
     if (!actual) {
-      log(LogLevel::error, "control=", address.text(), ": ", describe(actual.error()));
-      return false;
+      log(wanted.optional ? LogLevel::warning : LogLevel::error, name, wanted.address.text(), ": ",
+          describe(actual.error()));
+      if (!wanted.optional) {
+        return false;
+      }
+      continue;
     }
-    addresses_[listener_count_++] = *actual;
+    listeners_[listener_count_++] = {.service = wanted.service, .address = *actual};
     if (!actual->is_local()) {
-      log(LogLevel::warning, "control=", actual->text(),
+      log(LogLevel::warning, name, actual->text(),
           " is open to the network: whoever reaches it controls the lines");
     }
   }
@@ -137,16 +151,19 @@ void Gateway::introduce(const Options& options, const Result<void>& locked) cons
                port.uart.is_open() ? port.uart.path() : port.config.paths[0].view(), " at ",
                to_text(port.config.settings), port.uart.is_open() ? "" : ", opened by attach");
   }
-  for (const auto& address : std::span(addresses_).first(listener_count_)) {
-    hal::print("  control  ", address.text());
+  for (const auto& listener : std::span(listeners_).first(listener_count_)) {
+    hal::print(listener.service == Options::Service::control ? "  control  " : "  pigpio   ",
+               listener.address.text());
   }
   if (locked) {
     hal::print("  memory   locked");
   } else {
     hal::print("  memory   not locked: ", describe(locked.error()));
   }
-  for (const auto& address : std::span(addresses_).first(listener_count_)) {
-    if (address.family() != hal::SocketAddress::Family::unix_path) {
+  for (const auto& listener : std::span(listeners_).first(listener_count_)) {
+    const hal::SocketAddress& address = listener.address;
+    if (listener.service == Options::Service::control &&
+        address.family() != hal::SocketAddress::Family::unix_path) {
       hal::print("Try: printf 'help\\n' | nc -N 127.0.0.1 ", address.port(),
                  "     or talk to it: nc 127.0.0.1 ", address.port());
       break;
@@ -163,6 +180,7 @@ void Gateway::on_signal(const Message& /*message*/) {
 
 void Gateway::on_quit(const Message& /*message*/) {
   // The lines are given back as they are: nothing resets them.
+  pigpio_.close();
   server_.close();
   uarts_.close();
 }

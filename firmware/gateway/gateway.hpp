@@ -10,6 +10,7 @@
 #include "firmware/gateway/event.hpp"
 #include "firmware/gateway/gpio_service.hpp"
 #include "firmware/gateway/options.hpp"
+#include "firmware/gateway/pigpio_server.hpp"
 #include "firmware/gateway/uart_service.hpp"
 #include "firmware/reactor/static_reactor.hpp"
 #include "hal/gpio_cdev.hpp"
@@ -18,11 +19,12 @@
 
 namespace millrace {
 
-/// The product: lines and serial ports, shared by the clients of the control port. One object holds
-/// all of its memory.
+/// The product: lines and serial ports, shared by the clients of the control port and of pigpiod's
+/// protocol. One object holds all of its memory.
 ///
-///     line's fd ─▶ GpioService ─▶ log of events ─▶ ControlSession ─▶ client
-///     UART's fd ─▶ UartService ───────────────────▶ ControlSession ─▶ client
+///     line's fd ─▶ GpioService ─▶ log of events ─┬─▶ ControlSession ─▶ client
+///                                                └─▶ PigpioServer ─▶ PigpioSession ─▶ client
+///     UART's fd ─▶ UartService ─▶ ControlSession, PigpioSerials ─▶ client
 class Gateway {
  public:
   Gateway() = default;
@@ -53,13 +55,15 @@ class Gateway {
   hal::SignalFd signals_;
   hal::StaticGpioCdev<board::capacities.lines, board::capacities.libgpiod_memory> gpio_cdev_;
   hal::GpioSim gpio_sim_;
-  std::array<GatewayLog::Reader, board::capacities.connections> readers_{};
+  /// Those of the control port's sessions, and the last one for all of pigpiod's clients.
+  std::array<GatewayLog::Reader, board::capacities.connections + 1> readers_{};
   GatewayLog log_{readers_};
   ControlServer server_{reactor_, log_, readers_};
   GpioService gpio_{reactor_, log_};
   UartService uarts_{reactor_, server_};
+  PigpioServer pigpio_{reactor_, log_, readers_.back(), gpio_, uarts_};
   std::size_t listener_count_ = 0;
-  std::array<hal::SocketAddress, board::capacities.listeners> addresses_{};
+  std::array<Options::Listener, board::capacities.listeners> listeners_{};
 };
 static_assert(sizeof(Gateway) <= board::budget.memory, "raise Budget::memory, or lower capacities");
 

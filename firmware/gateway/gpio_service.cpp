@@ -199,6 +199,35 @@ std::optional<bool> GpioService::level(LineIndex which) {
   return levels ? std::optional(*levels != 0) : std::nullopt;
 }
 
+LineSet GpioService::levels(const LineSet& lines) {
+  LineSet result;
+  LineSet inputs;
+  std::array<LineMask, board::capacities.lines> masks{};  // of each claim
+  for (std::size_t i = 0; i < count_; ++i) {
+    const Line& line = lines_[i];
+    if (!lines[i] || !line.present) {
+      continue;
+    }
+    if (!line.claimed()) {
+      result[i] = gpio_->physical_level(line.address).value_or(false);
+    } else if (line.settings.direction == Direction::output) {
+      result[i] = line.settings.output_active;
+    } else {
+      inputs[i] = true;
+      masks[line.claim] |= bit(line.position);
+    }
+  }
+  for (std::size_t i = 0; inputs.any() && i < claims_.size(); ++i) {
+    if (masks[i] != 0) {
+      masks[i] = gpio_->get(claims_[i].request, masks[i]).value_or(0);
+    }
+  }
+  for (std::size_t i = 0; inputs.any() && i < count_; ++i) {
+    result[i] = inputs[i] ? (masks[lines_[i].claim] & bit(lines_[i].position)) != 0 : result[i];
+  }
+  return result;
+}
+
 LineResult<void> GpioService::read(std::span<const LineIndex> lines, std::span<bool> levels) {
   std::array<Change, board::capacities.lines> changes;
   std::size_t count = 0;
@@ -287,6 +316,22 @@ LineResult<void> GpioService::set(std::span<const LineIndex> lines, std::span<co
     }
   }
   return {};
+}
+
+bool GpioService::drive(LineIndex which, bool level) {
+  Line& line = at(which);
+  if (!line.claimed() || line.settings.direction != Direction::output) {
+    return false;
+  }
+  const LineMask mask = bit(line.position);
+  if (!gpio_->set(claims_[line.claim].request, mask, level ? mask : 0)) {
+    return false;
+  }
+  line.settings.output_active = level;
+  if (line.watched()) {
+    tell({.kind = Event::Kind::set, .level = level, .line = which, .time = reactor_.now()});
+  }
+  return true;
 }
 
 Result<void> GpioService::pull(LineIndex line, bool up) {
@@ -612,6 +657,7 @@ void GpioService::vanish(std::uint16_t claim) {
 void GpioService::tell(const Event& event) {
   log_.append(event);
   reactor_.raise(changed_);
+  reactor_.raise(also_changed_);
 }
 
 }  // namespace millrace

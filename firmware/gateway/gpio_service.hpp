@@ -33,8 +33,8 @@ using LineResult = std::expected<T, LineError>;
 ///
 /// A line whose chip has vanished is looked for again when somebody next uses it, once a second.
 ///
-/// Every edge and change goes into the log, and the notifier given to open() is raised: whoever
-/// serves the clients takes it from there. Loop thread only.
+/// Every edge and change goes into the log, and the notifiers given to open() and also_raise() are
+/// raised: whoever serves clients takes it from there. Loop thread only.
 class GpioService {
  public:
   struct Line {
@@ -69,6 +69,9 @@ class GpioService {
   /// Errors: ENOSPC (more lines than Capacities::lines).
   [[nodiscard]] Result<void> open(hal::Gpio& gpio, const board::Board& board, NotifierId changed);
 
+  /// One more who serves clients of another protocol.
+  void also_raise(NotifierId changed) { also_changed_ = changed; }
+
   [[nodiscard]] std::size_t size() const { return count_; }
   [[nodiscard]] const Line& line(LineIndex line) const { return lines_[index(line)]; }
   [[nodiscard]] std::optional<LineIndex> find(std::string_view name) const;
@@ -80,6 +83,10 @@ class GpioService {
   /// The level, without claiming the line: nothing if it would have to be.
   [[nodiscard]] std::optional<bool> level(LineIndex which);
 
+  /// The same of many: 0 where the level would cost claiming the line. One system call for all
+  /// lines of a claim; none for outputs.
+  [[nodiscard]] LineSet levels(const LineSet& lines);
+
   /// Reads the levels of `lines` into `levels`, claiming as they are those not claimed yet.
   [[nodiscard]] LineResult<void> read(std::span<const LineIndex> lines, std::span<bool> levels);
 
@@ -87,6 +94,10 @@ class GpioService {
   /// stays one: EPERM, and nothing has changed.
   [[nodiscard]] LineResult<void> set(std::span<const LineIndex> lines,
                                      std::span<const bool> levels);
+
+  /// Drives a claimed output, for those who do it often: one system call, and it is told only if
+  /// the line is watched. False, and nothing has changed, if the line is not one.
+  [[nodiscard]] bool drive(LineIndex which, bool level);
 
   /// The settings that a change starts from: the claimed line's, else the defaults.
   [[nodiscard]] hal::LineSettings settings(LineIndex line) const;
@@ -156,6 +167,7 @@ class GpioService {
   hal::Gpio* gpio_ = nullptr;
   board::Board board_;
   NotifierId changed_;
+  NotifierId also_changed_;
   Statistics statistics_;
   Instant next_look_ = Instant::min();
   std::size_t count_ = 0;

@@ -21,13 +21,15 @@ using control::split;
 constexpr std::string_view help = R"(
 Serves GPIO lines and serial ports to clients over TCP and Unix sockets.
 
-  --board NAME           what is wired: sim, rpi3, rpi4, rpi5, rpi-zero2w, qemu-virt, generic, or
-                         auto: the one that the device tree tells, else generic
+  --board NAME           what is wired: sim, rpi3, rpi4, rpi5, rpi-zero2w, qemu-virt, qemu-imx8mp,
+                         generic, or auto: the one that the device tree tells, else generic
                          (default: the board that this program was built for; auto if generic)
   --listen control=ADDR  where the control port listens; may be repeated. ADDR is 7000 (loopback),
                          127.0.0.1:7000, [::1]:7000, *:7000 (every interface: no password
                          protects it) or unix:/run/millrace.sock.
                          (default: 127.0.0.1:7000, and millrace.sock in the runtime directory)
+  --listen pigpio=ADDR   the same for clients of pigpiod (default, unless any --listen is given:
+                         127.0.0.1:8888, if it is free)
   --uart NAME=PATH[,SETTINGS]
                          a serial port; may be repeated, and replaces the board's. PATH is a device,
                          best one in /dev/serial/by-id/, or `sim` for a simulated port. SETTINGS:
@@ -40,6 +42,7 @@ Exit status: 0 stopped by a signal, 1 the loop failed, 2 wrong command line, 3 G
 can't be used, 4 an address can't be listened at.
 )";
 
+constexpr std::array<std::string_view, 2> services = {"control", "pigpio"};  // as Service has them
 constexpr std::array<std::string_view, 4> log_levels = {"error", "warning", "info", "debug"};
 constexpr std::array<std::string_view, 2> heap_actions = {"count", "abort"};
 
@@ -59,8 +62,9 @@ const board::Board* board_of_this_machine() {
 
 std::expected<void, OptionError> add_listener(Options& options, std::string_view text) {
   const auto [service, address, found] = split(text, '=');
-  if (!found || service != "control") {
-    return wrong("no such service", text, "write --listen control=ADDRESS");
+  const auto which = control::parse_name(service, services);
+  if (!found || !which) {
+    return wrong("no such service", text, "write --listen control=ADDRESS or pigpio=ADDRESS");
   }
   if (options.listener_count == options.listeners.size()) {
     return wrong("too many addresses", text, "raise listeners in the board's capacities");
@@ -69,7 +73,8 @@ std::expected<void, OptionError> add_listener(Options& options, std::string_view
   if (!parsed) {
     return wrong(parsed.error().what, text, parsed.error().remedy);
   }
-  options.listeners[options.listener_count++] = *parsed;
+  options.listeners[options.listener_count++] = {.service = static_cast<Options::Service>(*which),
+                                                 .address = *parsed};
   return {};
 }
 
@@ -115,6 +120,8 @@ void add_board_uarts(Options& options) {
 
 void add_default_listeners(Options& options) {
   (void)add_listener(options, "control=127.0.0.1:7000");
+  (void)add_listener(options, "pigpio=127.0.0.1:8888");
+  options.listeners[options.listener_count - 1].optional = true;  // pigpiod itself may be there
   const auto variable = [](const char* name) {
     const char* const value = hal::environment_variable(name);
     return std::string_view(value == nullptr ? "" : value);

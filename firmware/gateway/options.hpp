@@ -30,10 +30,18 @@ enum class ExitCode : int {
 struct Options {
   enum class Action { run, help, version };
 
+  /// What is spoken to those who connect.
+  enum class Service { control, pigpio };
+  struct Listener {
+    Service service = Service::control;
+    hal::SocketAddress address;
+    bool optional = false;  ///< done without if the address is taken: nobody has asked for it
+  };
+
   Action action = Action::run;
   const board::Board* board = &board::selected::board;
   std::size_t listener_count = 0;
-  std::array<hal::SocketAddress, board::capacities.listeners> listeners{};
+  std::array<Listener, board::capacities.listeners> listeners{};
   std::size_t uart_count = 0;  ///< 0: the board's
   std::array<UartService::Config, board::capacities.uarts> uarts{};
   hal::LogLevel log_level = hal::LogLevel::info;

@@ -140,7 +140,9 @@ void UartService::receive(UartIndex uart) {
   switch (transfer.status) {
     case hal::Transfer::Status::done:
       port.received += transfer.count;
-      observer_.on_uart_data(uart, std::span(received_).first(transfer.count));
+      for (UartObserver* const observer : std::span(observers_).first(observer_count_)) {
+        observer->on_uart_data(uart, std::span(received_).first(transfer.count));
+      }
       break;
     case hal::Transfer::Status::would_block:
       break;
@@ -174,7 +176,7 @@ void UartService::transmit(UartIndex uart) {
   Slot& slot = slots_[index(uart)];
   if (slot.wants_room && slot.output.space() >= board::capacities.uart_ring / 2) {
     slot.wants_room = false;
-    observer_.on_uart_room(uart);
+    tell_room(uart);
   }
 }
 
@@ -210,7 +212,7 @@ void UartService::lose(UartIndex uart) {
   slot.retry_after = first_retry;
   slot.last_error = 0;
   reactor_.arm_after(slot.retry, slot.retry_after);
-  observer_.on_uart_presence(uart, false);
+  tell_presence(uart, false);
 }
 
 void UartService::Slot::on_retry(const Message& /*message*/) {
@@ -236,10 +238,22 @@ void UartService::retry(UartIndex uart) {
   }
   ++port.reopened;
   log(LogLevel::info, port.config.name, ": ", port.uart.path(), " is back");
-  observer_.on_uart_presence(uart, true);
+  tell_presence(uart, true);
   if (slot.wants_room) {
     slot.wants_room = false;
-    observer_.on_uart_room(uart);
+    tell_room(uart);
+  }
+}
+
+void UartService::tell_room(UartIndex uart) {
+  for (UartObserver* const observer : std::span(observers_).first(observer_count_)) {
+    observer->on_uart_room(uart);
+  }
+}
+
+void UartService::tell_presence(UartIndex uart, bool present) {
+  for (UartObserver* const observer : std::span(observers_).first(observer_count_)) {
+    observer->on_uart_presence(uart, present);
   }
 }
 

@@ -43,6 +43,8 @@ class UartObserver {
 /// back, looked for at growing intervals (0.25 s to 8 s). Loop thread only.
 class UartService {
  public:
+  static constexpr std::size_t chunk = 4096;  ///< bytes read at once, and told to observers
+
   /// A port to be served. `paths`: the first that opens; none means a simulated port.
   struct Config {
     FixedString<31> name;
@@ -65,7 +67,11 @@ class UartService {
     [[nodiscard]] bool simulated() const { return config.paths[0].empty(); }
   };
 
-  UartService(Reactor& reactor, UartObserver& observer) : reactor_(reactor), observer_(observer) {}
+  UartService(Reactor& reactor, UartObserver& observer)
+      : reactor_(reactor), observers_{&observer} {}
+
+  /// One more who is told of everything. To be called once.
+  void also_tell(UartObserver& observer) { observers_[observer_count_++] = &observer; }
 
   /// Adds a port. Errors: ENOSPC (Capacities::uarts), EEXIST (the name is taken), and those of
   /// hal::Uart::open() for a port that is to be open from the start.
@@ -96,7 +102,6 @@ class UartService {
  private:
   static constexpr Duration first_retry = std::chrono::milliseconds(250);
   static constexpr Duration last_retry = std::chrono::seconds(8);
-  static constexpr std::size_t chunk = 4096;  ///< bytes read at once
 
   /// A port with what the loop needs to know of it.
   struct Slot {
@@ -120,9 +125,12 @@ class UartService {
   void transmit(UartIndex uart);
   void lose(UartIndex uart);
   void retry(UartIndex uart);
+  void tell_room(UartIndex uart);
+  void tell_presence(UartIndex uart, bool present);
 
   Reactor& reactor_;
-  UartObserver& observer_;
+  std::array<UartObserver*, 2> observers_;
+  std::size_t observer_count_ = 1;
   std::size_t count_ = 0;
   std::array<Port, board::capacities.uarts> ports_{};
   std::array<Slot, board::capacities.uarts> slots_{};

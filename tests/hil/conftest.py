@@ -35,6 +35,18 @@ def gateway(start_gateway):
     return start_gateway()
 
 
+@pytest.fixture
+def pigpiod(start_gateway):
+    """A gateway that clients of pigpiod can connect to, too."""
+    return start_gateway("--listen", "pigpio=127.0.0.1:0")
+
+
+@pytest.fixture
+def control(pigpiod):
+    """A client of that gateway's control port: what is wired to its lines."""
+    return pigpiod.connect()
+
+
 @pytest.fixture(params=["tcp", "unix"])
 def over(request):
     """How a client connects, for what is to be the same both ways."""

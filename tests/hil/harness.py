@@ -204,6 +204,65 @@ class Client:
         return self.table("status")
 
 
+# Commands of pigpiod's protocol, as far as tests speak it themselves.
+MODES, MODEG, PUD, READ, WRITE, PWM, SERVO, WDOG, BR1 = 0, 1, 2, 3, 4, 5, 8, 9, 10
+TICK, HWVER, NO, NB, NP, NC, PIGPV, WVAG, TRIG, SERO, SERC, SERR, SERW = 16, 17, 18, 19, 20, 21, 26, 28, 37, 76, 77, 80, 81
+FG, FN, NOIB, SHELL, EVM, EVT = 97, 98, 99, 110, 115, 116
+UNKNOWN_COMMAND = -88
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    sequence: int
+    flags: int
+    tick: int
+    levels: int
+
+
+class Pigpio:
+    """A connection that speaks pigpiod's protocol byte for byte: for what no client library would do."""
+
+    def __init__(self, connection):
+        self.socket = connection
+
+    def close(self):
+        self.socket.close()
+
+    def abort(self):
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    def send_bytes(self, data):
+        self.socket.sendall(data)
+
+    def send(self, command, p1=0, p2=0, extension=b""):
+        self.send_bytes(struct.pack("<4I", command, p1, p2, len(extension)) + extension)
+
+    def bytes(self, count):
+        """EOFError at the end of the connection."""
+        data = b""
+        while len(data) < count:
+            more = self.socket.recv(count - len(data))
+            if not more:
+                raise EOFError(f"the connection ended after {data!r}")
+            data += more
+        return data
+
+    def answer(self):
+        """Command, parameters and result."""
+        return struct.unpack("<3Ii", self.bytes(16))
+
+    def ask(self, command, p1=0, p2=0, extension=b""):
+        """The result."""
+        self.send(command, p1, p2, extension)
+        answer = self.answer()
+        assert answer[:3] == (command, p1, p2), answer
+        return answer[3]
+
+    def report(self):
+        return Report(*struct.unpack("<2H2I", self.bytes(12)))
+
+
 def as_from_a_terminal(before_exec):
     """What to do in the new process: signals mean what they do at a prompt, whoever started the tests."""
 
@@ -235,6 +294,8 @@ class Gateway:
         assert self.process.poll() is None, f"the gateway ended at once: {self.stderr()}"
         self.port = int(re.search(r"^  control  127\.0\.0\.1:(\d+)$", self.stdout(), re.M)[1])
         self.uarts = dict(re.findall(r"^  (\w+)    (/\S+) at ", self.stdout(), re.M))
+        pigpio = re.search(r"^  pigpio   127\.0\.0\.1:(\d+)$", self.stdout(), re.M)
+        self.pigpio_port = int(pigpio[1]) if pigpio else None
 
     def stdout(self):
         return self.stdout_path.read_text()
@@ -253,6 +314,17 @@ class Gateway:
         if over == "tcp":
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client = Client(connection)
+        self.clients.append(client)
+        return client
+
+    def connect_pigpio(self, receive_buffer=None):
+        connection = socket.socket()
+        if receive_buffer:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        connection.settimeout(DEADLINE)
+        connection.connect(("127.0.0.1", self.pigpio_port))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client = Pigpio(connection)
         self.clients.append(client)
         return client
 

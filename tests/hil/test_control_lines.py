@@ -252,7 +252,8 @@ def test_status_counts_what_has_happened(client, gateway):
     c.ok("set GPIO2=1")
     first = c.status()
     assert list(first) == ["gateway", "loop", "queue urgent", "queue normal", "queue background", "connections",
-                           "events", "heap", "memory", "libgpiod", "gpio", "uart uart0 open", "uart uart1 open"]
+                           "events", "heap", "memory", "libgpiod", "gpio", "pigpio", "pulses", "uart uart0 open",
+                           "uart uart1 open"]
     assert first["gateway"]["board"] == "sim"
     assert first["loop"]["poller"] in ("epoll", "poll", "select")
     assert first["connections"] == {"open": 1, "most": 1, "served": 1, "refused": 0, "displaced": 0}
@@ -285,7 +286,8 @@ def test_limits_shows_how_many_of_everything_there_is_and_is_in_use(client):
         assert word == "limit"
         limits[name] = int(most), {key: int(value) for key, value in (pair.split("=") for pair in rest)}
     assert list(limits) == ["fds", "timers", "messages", "mailbox", "lines", "libgpiod-memory", "uarts", "listeners", "connections",
-                            "line-length", "receive-ring", "send-ring", "uart-ring", "events"]
+                            "line-length", "receive-ring", "send-ring", "uart-ring", "events", "pigpio-connections",
+                            "pigpio-send-ring", "pigpio-reports", "pigpio-serials"]
     assert limits["lines"] == (32, {"used": 32})
     assert limits["connections"] == (64, {"used": 3, "high-water": 3})
     assert limits["listeners"][1] == {"used": 2}

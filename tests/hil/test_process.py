@@ -48,7 +48,8 @@ def test_version_is_one_line():
         (["fly"], "error: no such argument, fly, try --help"),
         (["--listen"], "error: a value is missing, --listen, try --help"),
         (["--board", "c64"], "error: no such board, c64, see --help for those that there are"),
-        (["--listen", "web=80"], "error: no such service, web=80, write --listen control=ADDRESS"),
+        (["--listen", "web=80"], "error: no such service, web=80, write --listen control=ADDRESS or "
+                                "pigpio=ADDRESS"),
         (["--listen", "control=example.org:80"], "error: not an address to listen on or to connect to, "
                                                  "control=example.org:80, "),
         (["--listen", "control=65536"], "error: not an address to listen on or to connect to, control=65536, "),

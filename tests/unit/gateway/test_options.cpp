@@ -67,6 +67,12 @@ class Variable {
   std::optional<std::string> before_;
 };
 
+/// As on the command line, but without the service that was there first.
+std::string text_of(const Options::Listener& listener) {
+  const bool pigpio = listener.service == Options::Service::pigpio;
+  return (pigpio ? "pigpio=" : "") + std::string(listener.address.text());
+}
+
 /// The addresses that a gateway without --listen listens at.
 std::string default_addresses(const char* runtime, const char* session) {
   const Variable of_systemd("RUNTIME_DIRECTORY", runtime);
@@ -74,7 +80,7 @@ std::string default_addresses(const char* runtime, const char* session) {
   const Options options = accepted({});
   std::string text;
   for (std::size_t i = 0; i < options.listener_count; ++i) {
-    text += (i == 0 ? "" : " ") + std::string(options.listeners[i].text());
+    text += (i == 0 ? "" : " ") + text_of(options.listeners[i]);
   }
   return text;
 }
@@ -116,17 +122,17 @@ TEST(Options, open_simulated_ports_at_start_and_leave_real_ones_to_the_first_cli
 
 TEST(Options, listen_on_loopback_and_in_the_runtime_directory_by_default) {
   EXPECT_EQ(default_addresses("/run/millrace", "/run/user/1000"),
-            "127.0.0.1:7000 unix:/run/millrace/millrace.sock");
+            "127.0.0.1:7000 pigpio=127.0.0.1:8888 unix:/run/millrace/millrace.sock");
   EXPECT_EQ(default_addresses("/run/first:/run/second", nullptr),
-            "127.0.0.1:7000 unix:/run/first/millrace.sock");
-  const std::string without_systemd = hal::is_root()
-                                          ? "127.0.0.1:7000 unix:/run/millrace.sock"
-                                          : "127.0.0.1:7000 unix:/run/user/1000/millrace.sock";
+            "127.0.0.1:7000 pigpio=127.0.0.1:8888 unix:/run/first/millrace.sock");
+  const std::string without_systemd =
+      hal::is_root() ? "127.0.0.1:7000 pigpio=127.0.0.1:8888 unix:/run/millrace.sock"
+                     : "127.0.0.1:7000 pigpio=127.0.0.1:8888 unix:/run/user/1000/millrace.sock";
   EXPECT_EQ(default_addresses(nullptr, "/run/user/1000"), without_systemd);
   EXPECT_EQ(default_addresses("", "/run/user/1000"), without_systemd);
   if (!hal::is_root()) {
-    EXPECT_EQ(default_addresses(nullptr, nullptr), "127.0.0.1:7000");
-    EXPECT_EQ(default_addresses(nullptr, ""), "127.0.0.1:7000");
+    EXPECT_EQ(default_addresses(nullptr, nullptr), "127.0.0.1:7000 pigpio=127.0.0.1:8888");
+    EXPECT_EQ(default_addresses(nullptr, ""), "127.0.0.1:7000 pigpio=127.0.0.1:8888");
   }
 }
 
@@ -137,7 +143,8 @@ TEST(Options, use_a_runtime_directory_as_long_as_a_socket_path_may_be_and_no_par
     const std::string path = directory + std::string(file);
     ASSERT_EQ(path.size(), length);
     EXPECT_EQ(default_addresses(directory.c_str(), nullptr),
-              "127.0.0.1:7000" + (length <= hal::SocketAddress::max_path ? " unix:" + path : ""));
+              "127.0.0.1:7000 pigpio=127.0.0.1:8888" +
+                  (length <= hal::SocketAddress::max_path ? " unix:" + path : ""));
   }
 }
 
@@ -153,17 +160,29 @@ TEST(Options, name_the_board) {
 }
 
 TEST(Options, name_the_addresses_in_place_of_the_default_ones) {
-  const Options options =
-      accepted({"--listen", "control=*:7001", "--listen=control=unix:/tmp/a=b.sock"});
-  ASSERT_EQ(options.listener_count, 2U);
-  EXPECT_EQ(options.listeners[0].text(), "*:7001");
-  EXPECT_EQ(options.listeners[1].text(), "unix:/tmp/a=b.sock");
+  const Options options = accepted({"--listen", "control=*:7001",
+                                    "--listen=control=unix:/tmp/a=b.sock", "--listen=pigpio=8889"});
+  ASSERT_EQ(options.listener_count, 3U);
+  EXPECT_EQ(text_of(options.listeners[0]), "*:7001");
+  EXPECT_EQ(text_of(options.listeners[1]), "unix:/tmp/a=b.sock");
+  EXPECT_EQ(text_of(options.listeners[2]), "pigpio=127.0.0.1:8889");
+  for (std::size_t i = 0; i < options.listener_count; ++i) {
+    EXPECT_FALSE(options.listeners[i].optional);
+  }
+}
+
+TEST(Options, can_do_without_pigpiods_port_unless_it_is_asked_for) {
+  const Options options = accepted({});
+  for (std::size_t i = 0; i < options.listener_count; ++i) {
+    EXPECT_EQ(options.listeners[i].optional, text_of(options.listeners[i]).starts_with("pigpio="));
+  }
 }
 
 TEST(Options, refuse_addresses_that_are_none) {
-  EXPECT_EQ(refused({"--listen", "7000"}), "no such service, 7000, write --listen control=ADDRESS");
+  EXPECT_EQ(refused({"--listen", "7000"}),
+            "no such service, 7000, write --listen control=ADDRESS or pigpio=ADDRESS");
   EXPECT_EQ(refused({"--listen", "http=7000"}),
-            "no such service, http=7000, write --listen control=ADDRESS");
+            "no such service, http=7000, write --listen control=ADDRESS or pigpio=ADDRESS");
   for (const char* const address :
        {"control=", "control=70000", "control=localhost:7000", "control=unix:"}) {
     const auto parsed = hal::SocketAddress::parse(std::string_view(address).substr(8));
