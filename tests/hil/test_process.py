@@ -149,7 +149,7 @@ def test_it_says_what_it_serves_and_a_line_to_try(gateway):
     c = gateway.connect()
     c.send_bytes(subprocess.run(["sh", "-c", shown[1]], capture_output=True, check=True).stdout)
     c.finish_sending()
-    assert c.rest()[-1] == "ok 15"
+    assert c.rest()[-1] == "ok 16"
 
 
 def test_by_default_it_listens_on_loopback_7000_and_in_the_runtime_directory(tmp_path):
