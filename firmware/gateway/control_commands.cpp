@@ -7,6 +7,7 @@
 #include <chrono>
 
 #include "drivers/control/words.hpp"
+#include "drivers/line_settings.hpp"
 #include "drivers/uart_settings.hpp"
 #include "firmware/gateway/control_server.hpp"
 #include "firmware/gateway/pigpio_server.hpp"
@@ -31,11 +32,7 @@ using hal::Drive;
 using hal::Edges;
 using hal::LineSettings;
 
-// In the order of the enumerators of hal::Direction, Bias, Drive and Edges.
-constexpr std::array<std::string_view, 3> direction_names = {"as-is", "input", "output"};
-constexpr std::array<std::string_view, 4> bias_names = {"as-is", "disabled", "pull-up",
-                                                        "pull-down"};
-constexpr std::array<std::string_view, 3> drive_names = {"push-pull", "open-drain", "open-source"};
+// In the order of the enumerators.
 constexpr std::array<std::string_view, 4> edge_names = {"none", "rising", "falling", "both"};
 constexpr std::array<std::string_view, priority_count> priority_names = {"urgent", "normal",
                                                                          "background"};
@@ -274,9 +271,9 @@ bool ControlCommands::make_line(std::size_t n, Row& row) {
   }
   // The kernel's word, but what it can't tell of an as-is line is what we asked for.
   const LineSettings& settings = info->settings;
-  row.append(' ', name_of(direction_names, settings.direction),
-             " bias=", name_of(bias_names, settings.bias),
-             " drive=", name_of(drive_names, settings.drive),
+  row.append(' ', to_text(settings.direction),
+             " bias=", to_text(settings.bias),
+             " drive=", to_text(settings.drive),
              " active=", active_names[settings.active_low ? 1 : 0],
              " debounce=", settings.debounce.count(), "us",
              " edges=", name_of(edge_names, settings.edges));
@@ -350,43 +347,6 @@ void ControlCommands::set(Words words) {
   session_.put(row);
 }
 
-bool ControlCommands::parse_setting(std::string_view word, LineSettings& settings) {
-  const auto [key, value, found] = split(word, '=');
-  if (!found) {
-    const auto direction = parse_name(word, direction_names);
-    if (direction) {
-      settings.direction = static_cast<Direction>(*direction);
-    }
-    return direction.has_value();
-  }
-  if (key == "bias") {
-    const auto bias = parse_name(value, bias_names);
-    settings.bias = static_cast<Bias>(bias.value_or(0));
-    return bias.has_value();
-  }
-  if (key == "drive") {
-    const auto drive = parse_name(value, drive_names);
-    settings.drive = static_cast<Drive>(drive.value_or(0));
-    return drive.has_value();
-  }
-  if (key == "active") {
-    const auto active = parse_name(value, active_names);
-    settings.active_low = active == std::size_t{1};
-    return active.has_value();
-  }
-  if (key == "debounce") {
-    const auto debounce = parse_duration(value);
-    settings.debounce = debounce.value_or(std::chrono::microseconds(0));
-    return debounce.has_value();
-  }
-  if (key == "level") {
-    const auto level = parse_level(value);
-    settings.output_active = level.value_or(false);
-    return level.has_value();
-  }
-  return false;
-}
-
 void ControlCommands::config(Words words) {
   const GpioService& gpio = session_.server().gpio();
   const auto is_line = [&](std::string_view word) { return gpio.find(word).has_value(); };
@@ -408,24 +368,12 @@ void ControlCommands::config(Words words) {
   }
   for (std::size_t i = 0; i < count; ++i) {
     changes[i].line = *gpio.find(words[i]);
-    LineSettings& wanted = changes[i].settings;
-    const LineSettings before = gpio.settings(changes[i].line);
-    wanted = before;
-    for (const std::string_view word : settings) {
-      if (!parse_setting(word, wanted)) {
-        error("setting not understood", quoted(word), "try help config");
-        return;
-      }
+    const auto wanted = change_line_settings(gpio.settings(changes[i].line), settings);
+    if (!wanted) {
+      error("setting not understood", quoted(wanted.error()), "try help config");
+      return;
     }
-    // What belongs to the other direction does not outlive the change to this one; what the command
-    // itself asks for is refused, rather than ignored.
-    const bool turned = wanted.direction != before.direction;
-    if (turned && wanted.direction == Direction::output && wanted.debounce == before.debounce) {
-      wanted.debounce = std::chrono::microseconds(0);
-    }
-    if (turned && wanted.direction == Direction::input && wanted.drive == before.drive) {
-      wanted.drive = Drive::push_pull;
-    }
+    changes[i].settings = *wanted;
   }
   const auto configured = session_.server().gpio().configure(std::span(changes).first(count));
   if (!configured) {

@@ -89,7 +89,6 @@ class ControlCommands {
 
   [[nodiscard]] std::optional<LineIndex> find_line(std::string_view name);
   [[nodiscard]] std::optional<LineSet> parse_lines(Words words);
-  [[nodiscard]] bool parse_setting(std::string_view word, hal::LineSettings& settings);
 
   ControlSession& session_;
   Make make_ = nullptr;

@@ -99,6 +99,9 @@ bool Gateway::open_devices(const Options& options) {
     log(LogLevel::error, "GPIO of board ", board.name, ": ", describe(opened.error()));
     return false;
   }
+  if (!set_up_lines(options)) {
+    return false;
+  }
   if (const auto pigpio = pigpio_.open(board); !pigpio) {
     log(LogLevel::error,
         "the port for pigpiod's clients can't be opened: ", describe(pigpio.error()));
@@ -109,6 +112,24 @@ bool Gateway::open_devices(const Options& options) {
     if (const auto added = uarts_.add(uart); !added) {
       log(LogLevel::error, uart.name, uart.paths[0].empty() ? "" : " at ", uart.paths[0], ": ",
           describe(added.error()));
+      return false;
+    }
+  }
+  return true;
+}
+
+bool Gateway::set_up_lines(const Options& options) {
+  for (const std::string_view text : std::span(options.lines).first(options.line_count)) {
+    const auto wanted = parse_line_option(text);
+    const auto line = gpio_.find(wanted->name);
+    if (!line) {
+      log(LogLevel::error, "no such line, ", text, ", board ", options.board->name,
+          " has others: see the command lines");
+      return false;
+    }
+    const GpioService::Change change{.line = *line, .settings = wanted->settings};
+    if (const auto done = gpio_.configure({&change, 1}); !done) {
+      log(LogLevel::error, text, ": ", describe(done.error().error));
       return false;
     }
   }

@@ -45,6 +45,7 @@ class Gateway {
 
   [[nodiscard]] Result<void> open_loop();
   [[nodiscard]] bool open_devices(const Options& options);
+  [[nodiscard]] bool set_up_lines(const Options& options);
   [[nodiscard]] bool open_listeners(const Options& options);
   /// Says what is served, and whether the memory could be locked.
   void introduce(const Options& options, const Result<void>& locked) const;

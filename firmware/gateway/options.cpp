@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "drivers/control/words.hpp"
+#include "drivers/line_settings.hpp"
 #include "drivers/uart_settings.hpp"
 #include "hal/slice.hpp"
 #include "hal/system.hpp"
@@ -30,6 +31,10 @@ Serves GPIO lines and serial ports to clients over TCP and Unix sockets.
                          (default: 127.0.0.1:7000, and millrace.sock in the runtime directory)
   --listen pigpio=ADDR   the same for clients of pigpiod (default, unless any --listen is given:
                          127.0.0.1:8888, if it is free)
+  --line NAME=SETTING[,SETTING]...
+                         a line to be set up before anybody is served; may be repeated. SETTING: as
+                         for the command config. GPIO17=output,level=1, or
+                         GPIO4=input,bias=pull-up,debounce=5ms
   --uart NAME=PATH[,SETTINGS]
                          a serial port; may be repeated, and replaces the board's. PATH is a device,
                          best one in /dev/serial/by-id/, or `sim` for a simulated port. SETTINGS:
@@ -75,6 +80,17 @@ std::expected<void, OptionError> add_listener(Options& options, std::string_view
   }
   options.listeners[options.listener_count++] = {.service = static_cast<Options::Service>(*which),
                                                  .address = *parsed};
+  return {};
+}
+
+std::expected<void, OptionError> add_line(Options& options, std::string_view text) {
+  if (!parse_line_option(text)) {
+    return wrong("no settings of a line", text, "write for example GPIO17=output,level=1");
+  }
+  if (options.line_count == options.lines.size()) {
+    return wrong("too many lines", text, "raise lines in the board's capacities");
+  }
+  options.lines[options.line_count++] = text;
   return {};
 }
 
@@ -152,6 +168,8 @@ std::expected<void, OptionError> apply(Options& options, int option, std::string
       return {};
     case 'l':
       return add_listener(options, value);
+    case 'n':
+      return add_line(options, value);
     case 'u':
       return add_uart(options, value);
     case 'v': {
@@ -184,9 +202,10 @@ std::expected<void, OptionError> apply(Options& options, int option, std::string
 }  // namespace
 
 std::expected<Options, OptionError> parse_options(std::span<char* const> arguments) {
-  static constexpr std::array<option, 8> known = {{
+  static constexpr std::array<option, 9> known = {{
       {"board", required_argument, nullptr, 'b'},
       {"listen", required_argument, nullptr, 'l'},
+      {"line", required_argument, nullptr, 'n'},
       {"uart", required_argument, nullptr, 'u'},
       {"log", required_argument, nullptr, 'v'},
       {"heap-trap", required_argument, nullptr, 't'},
@@ -232,6 +251,21 @@ std::expected<Options, OptionError> parse_options(std::span<char* const> argumen
     add_default_listeners(options);
   }
   return options;
+}
+
+std::optional<LineOption> parse_line_option(std::string_view text) {
+  auto parts = split(text, '=');
+  LineOption line{.name = parts.key, .settings = {}};
+  if (line.name.empty() || parts.value.empty()) {
+    return std::nullopt;
+  }
+  while (parts.found) {
+    parts = split(parts.value, ',');
+    if (!parse_line_setting(parts.key, line.settings)) {
+      return std::nullopt;
+    }
+  }
+  return line;
 }
 
 std::string_view help_text() { return help; }

@@ -6,11 +6,14 @@
 #include <array>
 #include <cstddef>
 #include <expected>
+#include <optional>
 #include <span>
+#include <string_view>
 
 #include "board/boards.hpp"
 #include "firmware/gateway/uart_service.hpp"
 #include "hal/fixed_string.hpp"
+#include "hal/gpio.hpp"
 #include "hal/heap_trap.hpp"
 #include "hal/log.hpp"
 #include "hal/socket.hpp"
@@ -42,7 +45,9 @@ struct Options {
   const board::Board* board = &board::selected::board;
   std::size_t listener_count = 0;
   std::array<Listener, board::capacities.listeners> listeners{};
-  std::size_t uart_count = 0;  ///< 0: the board's
+  std::size_t line_count = 0;
+  std::array<std::string_view, board::capacities.lines> lines{};  ///< for parse_line_option()
+  std::size_t uart_count = 0;                                     ///< 0: the board's
   std::array<UartService::Config, board::capacities.uarts> uarts{};
   hal::LogLevel log_level = hal::LogLevel::info;
   hal::heap_trap::Action heap_trap = hal::heap_trap::Action::count;
@@ -54,6 +59,15 @@ using OptionError = FixedString<255>;
 /// Reads the command line. Addresses that are not given are the default ones, and so are the
 /// board's serial ports.
 [[nodiscard]] std::expected<Options, OptionError> parse_options(std::span<char* const> arguments);
+
+/// A line that is set up at the start.
+struct LineOption {
+  std::string_view name;
+  hal::LineSettings settings;
+};
+
+/// Reads "GPIO17=output,level=1". Empty when a setting is not understood, or there is none.
+[[nodiscard]] std::optional<LineOption> parse_line_option(std::string_view text);
 
 /// What --help prints after the line that says how the program is called.
 [[nodiscard]] std::string_view help_text();

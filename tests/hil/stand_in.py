@@ -47,7 +47,7 @@ def main():
     while True:
         with open(folder / "log", "ab") as log:
             gateway = subprocess.Popen([folder / "gateway", "--board", "sim", "--listen", f"control=127.0.0.1:{port}",
-                                        "--heap-trap", "abort"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                                        "--heap-trap", "abort", "--line", "GPIO22=output,level=1"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         (folder / "pid.new").write_text(str(gateway.pid))
         (folder / "pid.new").replace(folder / "pid")
         unplugged = folder / "unplugged"
@@ -57,7 +57,7 @@ def main():
         threading.Thread(target=loop, args=(path,), daemon=True).start()
         (folder / "up").touch()
         gateway.wait()
-        (folder / "up").unlink()
+        (folder / "up").unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -57,6 +57,9 @@ def test_version_is_one_line():
         (["--listen", "control=unix:/" + "x" * 107], "error: not a Unix socket's path, "),
         (["--listen", "control=0"] * 5, "error: too many addresses, control=0, raise listeners in the board's "
                                         "capacities"),
+        (["--line", "GPIO4"], "error: no settings of a line, GPIO4, write for example GPIO17=output,level=1"),
+        (["--line", "GPIO4=output,level=2"], "error: no settings of a line, GPIO4=output,level=2, write for example "),
+        (["--line", "GPIO4=input"] * 33, "error: too many lines, GPIO4=input, raise lines in the board's capacities"),
         (["--uart", "x"], "error: no serial port, x, write --uart NAME=PATH or NAME=sim"),
         (["--uart", "x=sim,fast"], "error: settings not understood, x=sim,fast, write for example 115200,8N1"),
         (["--uart", "x=/" + "y" * 127], "error: name or path too long, "),
@@ -86,6 +89,28 @@ def test_a_serial_port_that_is_not_there_ends_it_with_status_3(tmp_path):
     done = run("--board", "sim", "--uart", f"x={tmp_path}/file", "--listen", "control=127.0.0.1:0")
     assert done.returncode == 3
     assert "this file is no serial port" in done.stderr
+
+
+def test_lines_are_set_up_before_anybody_is_served(start_gateway):
+    gateway = start_gateway("--line", "GPIO17=output,level=1", "--line=GPIO4=input,bias=pull-up,active=low",
+                            "--line", "GPIO18=output,drive=open-drain")
+    assert gateway.connect().ask("lines GPIO4 GPIO17 GPIO18").rows == [
+        'line GPIO4 input bias=pull-up drive=push-pull active=low debounce=0us edges=none level=0 '
+        'consumer="millrace" watchers=0',
+        'line GPIO17 output bias=as-is drive=push-pull active=high debounce=0us edges=none level=1 '
+        'consumer="millrace" watchers=0',
+        'line GPIO18 output bias=as-is drive=open-drain active=high debounce=0us edges=none level=0 '
+        'consumer="millrace" watchers=0']
+
+
+@pytest.mark.parametrize("line, error", [
+    ("GPIO99=output", "error: no such line, GPIO99=output, board sim has others: see the command lines"),
+    ("GPIO4=output,debounce=5ms", "error: GPIO4=output,debounce=5ms: "),
+])
+def test_a_line_that_can_not_be_set_up_ends_it_with_status_3(line, error):
+    done = run("--board", "sim", "--line", line, "--listen", "control=127.0.0.1:0")
+    assert done.returncode == 3 and done.stdout == ""
+    assert done.stderr.startswith(error)
 
 
 def test_two_serial_ports_of_one_name_end_it_with_status_3():

@@ -49,7 +49,7 @@ class Board:
             until [ -e {folder}/up ]; do sleep 0.02; done""")
         self.rig = {
             "name": "stand-in", "kind": "board", "board": "sim", "address": f"127.0.0.1:{self.port}",
-            "drive": "wires", "wires": WIRES, "uarts": [{"name": "uart0", "far_end": "loop"}],
+            "drive": "wires", "wires": WIRES, "outputs": {"GPIO22": 1}, "uarts": [{"name": "uart0", "far_end": "loop"}],
             "deploy": {
                 "ssh": "board", "options": ["HostName=127.0.0.1", f"Port={self.ssh_port}", f"User={getpass.getuser()}",
                                             f"IdentityFile={folder}/ssh/user", "IdentitiesOnly=yes",
@@ -57,7 +57,7 @@ class Board:
                 "copy": [["{build}/gateway", f"{folder}/gateway.new"]], "restart": f"{folder}/restart",
                 "stop": f"{folder}/off", "kill": f"rm -f {folder}/up; kill -KILL $(cat {folder}/pid);"
                                                  f" until [ -e {folder}/up ]; do sleep 0.02; done",
-                "logs": f"cat {folder}/log",
+                "reboot": f"{folder}/off; {folder}/on", "logs": f"cat {folder}/log",
             },
             "console": {"cmd": "sh"},
             "power": {"cmd_on": f"{folder}/on", "cmd_off": f"{folder}/off", "delay": 0.1},
@@ -131,7 +131,7 @@ def test_the_suite(board):
     assert facts["kernel"].startswith("Linux ")
     ran = {case.get("name") for case in suite.iter("testcase") if case.find("skipped") is None}
     assert {"test_the_gateway_is_killed_and_is_back", "test_the_power_is_cut_and_is_back", "test_every_speed[uart0]",
-            "test_every_edge_is_told_once[GPIO17–GPIO27]", "test_everything_at_once_and_the_counters_add_up"} <= ran
+            "test_every_edge_is_told_once[GPIO17-GPIO27]", "test_everything_at_once_and_the_counters_add_up"} <= ran
     report = (results / "report.html").read_text()
     assert report.index("simulation") < report.index("test_every_edge_is_told_once")
 

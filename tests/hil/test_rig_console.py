@@ -178,6 +178,28 @@ class TestRun:
         assert board.run(f"printf '%s' '{log[0]}'") == (0, log[:1])
 
 
+class TestMended:
+    K = "[    9.876543] usb 1-1: new device\n"
+
+    @pytest.mark.parametrize("torn, whole", [
+        ("m|one\nm|two\n", "m|one\nm|two\n"),
+        (f"m|o{K}ne\nm|two\n", "m|one\nm|two\n"),
+        (f"m|o{K}{K}ne\nm|tw{K}o\n", "m|one\nm|two\n"),
+        (f"m{K}|one\nm|{K}two\n", "m|one\nm|two\n"),
+        (f"m|one{K}\nm|two\r{K}\n", "m|one\nm|two\n"),
+        (f"{K}m|one\n{K}{K}m|two\n{K}", "m|one\nm|two\n"),
+        # What the program says looks like the kernel's
+        (f"m|{K}m|{K}m|two\n", f"m|{K}m|{K}m|two\n"),
+        (f"m|{K}{K}m|{K}m|two\n", f"m|{K}m|{K}m|two\n"),
+        (f"m|{K[:9]}{K}{K[9:]}m|two\n", f"m|{K}m|two\n"),
+        (f"m|3:{K}{K}m|two\n", f"m|3:{K}m|two\n"),
+        (f"m|{K[:-1]}m=0\n# ", f"m|{K[:-1]}m=0\n# "),
+        (f"m|{K[:-1]}m={K}0\n# ", f"m|{K[:-1]}m=0\n# "),
+    ])
+    def test_lines(self, torn, whole):
+        assert console.mended(torn, "m") == whole
+
+
 class TestRunFails:
     def test_one_that_does_not_end_is_interrupted(self, shell):
         board = shell()
@@ -287,6 +309,11 @@ exec sh -i
 
 
 class TestLogin:
+    @pytest.mark.parametrize("said, asks", [("board login: ", True), ("login:", True), ("Last login: ", False),
+                                            ("board login: pi", False)])
+    def test_what_asks_for_a_name(self, said, asks):
+        assert bool(re.search(console.LOGIN_PROMPT, f"Debian\n{said}")) == asks
+
     @pytest.fixture(autouse=True)
     def impatient(self, monkeypatch):
         monkeypatch.setattr(console, "SILENCE", 0.5)

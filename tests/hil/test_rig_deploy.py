@@ -84,8 +84,14 @@ class Server:
             found += map(int, children)
         return found
 
+    def hang(self):
+        """A command that does not end by itself."""
+        return f"echo $$ >>{self.folder}/hanging; exec sleep 1000"
+
     def end(self):
-        for child in self.connections():
+        hanging = self.folder / "hanging"
+        commands = hanging.read_text().split() if hanging.exists() else []
+        for child in [*self.connections(), *map(int, commands)]:
             try:
                 os.kill(child, signal.SIGKILL)
             except ProcessLookupError:
@@ -250,10 +256,10 @@ class TestCommands:
         with pytest.raises(deploy.DeployError, match="sudo: a password is required. let sudo do this without"):
             board(restart="sudo systemctl restart millrace").restart()
 
-    def test_one_that_does_not_end(self, board, monkeypatch):
-        opened = board(restart="echo starting; sleep 1000")
-        with pytest.raises(deploy.DeployError, match="'sleep 1000' did not end within 1 s; if it leaves a process"):
-            opened.run("sleep 1000", deadline=1)
+    def test_one_that_does_not_end(self, board, server):
+        opened = board()
+        with pytest.raises(deploy.DeployError, match="sleep 1000' did not end within 1 s; if it leaves a process"):
+            opened.run(server.hang(), deadline=1)
         assert opened.run("echo again") == (0, "again\n")
 
 
@@ -325,7 +331,7 @@ class TestNoConnection:
         opened.run("true")
         connections = server.connections()
         with pytest.raises(deploy.DeployError, match="sleep 1000' was cut off: the board or its network went away"):
-            opened.run(f"kill -STOP {' '.join(map(str, connections))}; sleep 1000")
+            opened.run(f"kill -STOP {' '.join(map(str, connections))}; {server.hang()}")
         for each in connections:
             os.kill(each, signal.SIGCONT)
         assert opened.run("echo again") == (0, "again\n")
@@ -335,7 +341,7 @@ class TestNoConnection:
         opened.run("true")
         connections = " ".join(map(str, server.connections()))
         with pytest.raises(deploy.DeployError, match="was cut off: the board or its network went away"):
-            opened.run(f"kill -9 {connections}; sleep 1000")
+            opened.run(f"kill -9 {connections}; {server.hang()}")
 
     def test_a_board_that_comes_back(self, board, server):
         opened = board()

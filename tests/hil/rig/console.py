@@ -334,9 +334,9 @@ class Console:
         """
         if any(ord(each) < 32 and each != "\n" or ord(each) == 127 for each in command):
             raise ConsoleError(f"console: {command!r} has control characters, which a terminal would act on")
-        # The shell puts together what all of its lines begin with, so that an echo of the command can't be one.
+        # All that it says begins with the mark and |, or ends with the mark and =; an echo of the command has neither.
         mark = secrets.token_hex(6)
-        line = (f"m={mark[:6]}''{mark[6:]}; {{ (eval {shlex.quote(command)}) </dev/null; echo \"$m=$?\"; }} 2>&1 | "
+        line = (f"m={mark}; {{ (eval {shlex.quote(command)}) </dev/null; echo \"$m=$?\"; }} 2>&1 | "
                 "while IFS= read -r l; do printf '%s\\n' \"$m|$l\"; case $l in *\"$m=\"*) break; esac; done\n")
         if any(len(part.encode()) > TERMINAL_LINE for part in line.split("\n")):
             raise ConsoleError(f"console: {command[:60]!r}… is too long for a line of a terminal")

@@ -8,6 +8,7 @@
   package           a .deb, of which a pattern may say just enough: build/deb/millrace_*_arm64.deb
   restart, stop     commands for the shell on the board: start the gateway, which may run already; end it
   kill              one that kills it with SIGKILL
+  reboot            one that restarts the whole system
   logs              one that prints what it has logged
 
 No password is ever asked for: keys let us in, and sudo has to do without.
@@ -33,7 +34,7 @@ ALIVE_INTERVAL = 5  # seconds: a connection is given up when a board has been si
 IDLE = 60  # seconds, after which a connection that is not in use ends
 
 KNOWN = {"ssh": str, "port": int, "options": list, "copy": list, "package": str, "restart": str, "stop": str,
-         "kill": str, "logs": str}
+         "kill": str, "reboot": str, "logs": str}
 
 FACTS = {
     "kernel": "uname -a",

@@ -52,6 +52,7 @@ class Rig:
     console: dict | None = None
     power: dict | None = None
     deploy: dict | None = None
+    outputs: dict = dataclasses.field(default_factory=dict)
     limits: dict = dataclasses.field(default_factory=dict)
     lacks: dict = dataclasses.field(default_factory=dict)
 
@@ -63,7 +64,7 @@ LIMITS = {
 REQUIRED = {"name": str, "kind": str, "board": str, "drive": str, "wires": list}
 OPTIONAL = {
     "machine": str, "arch": str, "address": str, "far_address": str, "console": dict, "power": dict, "deploy": dict,
-    "uarts": list, "limits": dict, "lacks": dict,
+    "outputs": dict, "uarts": list, "limits": dict, "lacks": dict,
 }
 
 
@@ -131,5 +132,8 @@ def read(path):
         if emulated != (wire.far is None):
             raise RigError(f"{path}: wires: {wire}: " + ("the emulator is at its other end: name one line" if emulated
                                                          else "name the line at its other end, too: [GPIO17, GPIO27]"))
+    for line, level in values.get("outputs", {}).items():
+        if line not in {wire.line for wire in values["wires"]} or level not in (0, 1):
+            raise RigError(f"{path}: outputs: {line}: {level}: it must be a wired line, and its level 0 or 1")
     values["uarts"] = tuple(read_uart(f"{path}: uarts[{n}]", each) for n, each in enumerate(values.get("uarts", [])))
     return Rig(**values)

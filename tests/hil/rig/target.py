@@ -6,6 +6,7 @@
 
   gpio_loopback    at least one line whose other end drives it and senses it
   many_lines       at least four of these
+  outputs          lines that the gateway sets up when it starts
   driver_apart     whoever drives them goes on while the gateway is stopped
   bias             resistors that show in the level of a line that nothing drives
   open_output      outputs that drive one level only, and let go at the other
@@ -97,6 +98,10 @@ class Target:
     def make_far_end(self, wire):
         return far_end.LineOfGateway(self.far_client(), wire.far)
 
+    def line_options(self):
+        """For the gateway's command line, where it is ours."""
+        return [f"--line={line}=output,level={level}" for line, level in self.rig.outputs.items()]
+
     def lacking(self, need):
         """Why a test that needs it can't be run; nothing if it can."""
         return self.rig.lacks.get(need) or getattr(self, f"no_{need}")()
@@ -106,6 +111,9 @@ class Target:
 
     def no_many_lines(self):
         return None if len(self.rig.wires) >= 4 else f"of 4 wires there are {len(self.rig.wires)}"
+
+    def no_outputs(self):
+        return None if self.rig.outputs else "no line is set up at the gateway's start: see outputs in the rig's file"
 
     def no_driver_apart(self):
         return "the target's inputs are driven by its own outputs" if self.rig.drive == "wires" else None
@@ -129,7 +137,7 @@ class Target:
         return None
 
     def no_reboot(self):
-        return "the rig has neither deploy nor console to reboot it"
+        return "the rig has no way to restart the system"
 
     def no_power(self):
         return "the rig has no power: see power in its file"
@@ -212,7 +220,7 @@ class Simulation(Target):
         folder.mkdir()
         self._started += 1
         self.gateway = harness.Gateway(folder, ["--uart", "uart0=sim", "--uart", "uart1=sim",
-                                                "--uart", f"adapter={self.adapter.path}"])
+                                                "--uart", f"adapter={self.adapter.path}", *self.line_options()])
 
     def address(self):
         return f"127.0.0.1:{self.gateway.port}"
@@ -275,7 +283,8 @@ class Emulation(Target):
         self._boot()
 
     def _boot(self):
-        self.machine = self._machines.Machine(self.folder / "machine", image=self.image)
+        self.machine = self._machines.Machine(self.folder / "machine", image=self.image,
+                                              options=" ".join(["--heap-trap abort", *self.line_options()]))
         self._wait()
 
     def _wait(self):
@@ -369,13 +378,13 @@ class Board(Target):
         return harness.Port(uart.far_end)
 
     def no_kill(self):
-        return None if self.deploy and self.rig.deploy.get("kill") else "the rig has no deploy with a kill command"
+        return None if self.deploy and "kill" in self.rig.deploy else "the rig has no deploy with a kill command"
 
     def no_driver_apart(self):
         return super().no_driver_apart() or self._no_shell()
 
     def no_reboot(self):
-        return self._no_shell()
+        return None if self.deploy and "reboot" in self.rig.deploy else "the rig has no deploy with a reboot command"
 
     def _no_shell(self):
         return None if self.deploy or self.console else "the rig has neither deploy nor console"
@@ -401,21 +410,29 @@ class Board(Target):
         self.run("sudo pkill -CONT -x millrace || sudo pkill -CONT -x gateway")
 
     def cut_power(self):
+        since = time.monotonic()
         self.power.cycle()
-        self._back()
+        self._wait_for_another(since)
 
     def reboot(self):
-        """Nobody answers to the command itself, as its connection is cut."""
-        boot = self.run("cat /proc/sys/kernel/random/boot_id")
-        (self.deploy or self.console).run("sudo systemctl reboot || sudo reboot || reboot")
-        self._back()
-        assert self.run("cat /proc/sys/kernel/random/boot_id") != boot, "the system has not been restarted"
+        since = time.monotonic()
+        self.deploy.run(self.rig.deploy["reboot"])  # its status tells nothing: the connection may be cut before
+        self._wait_for_another(since)
 
-    def _back(self):
-        """Connections of before lead nowhere."""
+    def _wait_for_another(self, since):
+        """Until a gateway serves that was started later than this: the one of before may still do so for a while."""
         if self.deploy:
             self.deploy.disconnect()
-        self._wait()
+
+        def another():
+            client = serves(self.open_client)
+            if not client:
+                return False
+            with contextlib.closing(client):
+                uptime = int(client.status()["gateway"]["uptime"].removesuffix("us"))
+            return uptime / 1e6 < time.monotonic() - since
+
+        wait_until(another, "the gateway serves again", self.rig.limits.get("boot", PATIENCE))
 
     def system(self):
         if self.deploy:

@@ -177,4 +177,4 @@ def pytest_generate_tests(metafunc):
         if name in metafunc.fixturenames:
             opened = metafunc.config.stash.get(KEY, None)
             found = getattr(opened.rig, values) if opened else ()
-            metafunc.parametrize(name, found, ids=[str(getattr(each, "name", each)) for each in found])
+            metafunc.parametrize(name, found, ids=[str(getattr(each, "name", each)).replace("–", "-") for each in found])
