@@ -442,6 +442,8 @@ class Board(Target):
     def end(self):
         if self.deploy and self.rig.deploy.get("logs"):
             (self.folder / "gateway.log").write_text(self.deploy.logs())
+        if self.deploy:
+            self.deploy.close()
         if self.console:
             self.console.close()
 

@@ -83,10 +83,12 @@ def test_bursts_grow_until_the_first_loss_and_what_is_lost_is_counted(target, cl
     made = told = lost = 0
     largest = 0
     first = first_loss = None
+    rate = 0
     count = 8
     while count <= 8192 and first_loss is None:
         target.far_end(a_wire).toggle(count)
         made += count
+        began = None
         while told + lost < made:
             event = client.event()
             if gap := GAP.fullmatch(event):
@@ -94,15 +96,17 @@ def test_bursts_grow_until_the_first_loss_and_what_is_lost_is_counted(target, cl
                 first_loss = first_loss or count
             else:
                 edge = harness.Edge.parse(event)
+                began = began or edge.time
                 first = first or edge.sequence
                 assert edge.sequence == first + told + lost
                 told += 1
         assert told + lost == made
         if not lost:
-            largest = count
+            largest, rate = count, (count - 1) * 10**9 / (edge.time - began)
         count *= 2
     assert not client.events
     figure("largest burst without a loss", largest, "edges")
+    figure("its rate", round(rate), "edges/s")
     if first_loss:
         figure("first loss in a burst of", first_loss, "edges")
     assert largest >= limits.get("burst", KEPT // 2)
