@@ -335,14 +335,15 @@ build/fuzz/libdrivers.a: $(patsubst %.cpp,build/fuzz/obj/%.o,$(filter drivers/%,
 $(fuzz_programs): build/fuzz/%: build/fuzz/obj/tests/fuzz/%.o build/fuzz/libdrivers.a
 	$(call step,LINK,$@)
 	$(Q)$(FUZZ_CXX) $(sanitize_address) -fsanitize=fuzzer -o $@ $^
-# RUNS is for a check that is the same each time; SECONDS is for finding something new.
+# RUNS is for a check that is the same each time; SECONDS is for finding something new. Where tests/fuzz/ has a folder
+# NAME.corpus, what is in there is tried first.
 fuzz: $(fuzz_programs:%=%.run)
 	@$(if $(fuzz_programs),,echo 'TEST matches no file of tests/fuzz' >&2; exit 1)
 build/fuzz/%.run: build/fuzz/%
 	@mkdir -p $<.corpus; echo 'FUZZ $<'
 	@ASAN_SYMBOLIZER_PATH=$${ASAN_SYMBOLIZER_PATH-$$(command -v addr2line)} \
 	  $< -print_funcs=0 $(if $(RUNS),-runs=$(RUNS) -seed=1,-max_total_time=$(SECONDS)) -max_len=512 -timeout=10 \
-	  -artifact_prefix=$<. $<.corpus >$<.log 2>&1 || { tail -n 60 $<.log; \
+	  -artifact_prefix=$<. $<.corpus $(wildcard $(<:build/%=tests/%).corpus) >$<.log 2>&1 || { tail -n 60 $<.log; \
 	  sed -n 's|.*Test unit written to \(.*\)|\n$<: FAILED. Again: $< \1|p' $<.log; exit 1; } >&2
 	@sed -n 's|^#\([0-9]*\)\tDONE *cov: \([0-9]*\).*corp: \([0-9]*\).*|ok   $<: \1 runs, \2 edges, \3 inputs kept|p' $<.log
 -include $(shell find $(out)/bench build/fuzz -name '*.d' 2>/dev/null)

@@ -53,7 +53,7 @@ struct Board {
 [[nodiscard]] constexpr std::optional<unsigned> pigpio_number(std::string_view name) {
   constexpr std::string_view prefix = "GPIO";
   const bool digits = name.starts_with(prefix) && name.size() > prefix.size() &&
-                      name.find_first_not_of("0123456789", prefix.size()) == name.npos;
+                      name.find_first_not_of("0123456789", prefix.size()) == std::string_view::npos;
   unsigned number = 0;
   for (std::size_t i = prefix.size(); digits && i < name.size() && number < 1000; ++i) {
     number = number * 10 + static_cast<unsigned>(name[i] - '0');

@@ -22,13 +22,9 @@
 namespace millrace {
 namespace {
 
-using control::parse_duration;
 using control::parse_level;
 using control::parse_name;
 using control::split;
-using hal::Bias;
-using hal::Direction;
-using hal::Drive;
 using hal::Edges;
 using hal::LineSettings;
 
@@ -36,7 +32,7 @@ using hal::LineSettings;
 constexpr std::array<std::string_view, 4> edge_names = {"none", "rising", "falling", "both"};
 constexpr std::array<std::string_view, priority_count> priority_names = {"urgent", "normal",
                                                                          "background"};
-constexpr std::array<std::string_view, 2> active_names = {"high", "low"};
+constexpr std::array<std::string_view, 2> active_level_names = {"high", "low"};
 
 /// Every line once, the command, and the settings of config.
 constexpr std::size_t most_words = board::capacities.lines + 10;
@@ -271,10 +267,9 @@ bool ControlCommands::make_line(std::size_t n, Row& row) {
   }
   // The kernel's word, but what it can't tell of an as-is line is what we asked for.
   const LineSettings& settings = info->settings;
-  row.append(' ', to_text(settings.direction),
-             " bias=", to_text(settings.bias),
+  row.append(' ', to_text(settings.direction), " bias=", to_text(settings.bias),
              " drive=", to_text(settings.drive),
-             " active=", active_names[settings.active_low ? 1 : 0],
+             " active=", active_level_names[settings.active_low ? 1 : 0],
              " debounce=", settings.debounce.count(), "us",
              " edges=", name_of(edge_names, settings.edges));
   const auto watchers =

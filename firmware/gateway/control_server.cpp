@@ -58,6 +58,7 @@ void ControlServer::take_client(hal::Fd client) {
   if (const auto opened = free->open(*this, std::move(client), reader); !opened) {
     ++statistics_.refused;
     hal::log(LogLevel::warning, "a client could not be served: ", describe(opened.error()));
+    // NOLINTNEXTLINE(bugprone-use-after-move): open() has left it here
     hal::refuse(std::move(client), no_descriptor);
     return;
   }

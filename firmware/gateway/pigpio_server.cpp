@@ -63,7 +63,7 @@ void PigpioServer::close() {
       session.close();
     }
   }
-  for (std::uint8_t handle = 0; handle < channels_.size(); ++handle) {
+  for (std::uint8_t handle = 0; handle < pigpio::Notifications::count; ++handle) {
     if (channels_[handle].fifo) {
       close_channel(handle);
     }
@@ -87,6 +87,7 @@ void PigpioServer::take_client(hal::Fd client) {
     ++statistics_.refused;
     hal::log(LogLevel::warning,
              "a client of pigpiod could not be served: ", describe(opened.error()));
+    // NOLINTNEXTLINE(bugprone-use-after-move): open() has left it here
     hal::refuse(std::move(client), {});
     return;
   }
@@ -242,7 +243,7 @@ void PigpioServer::deliver() {
   if (!std::exchange(undelivered_, false)) {
     return;
   }
-  for (std::uint8_t handle = 0; handle < channels_.size(); ++handle) {
+  for (std::uint8_t handle = 0; handle < pigpio::Notifications::count; ++handle) {
     deliver_to_handle(handle);
   }
 }

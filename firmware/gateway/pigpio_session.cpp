@@ -132,19 +132,26 @@ void PigpioSession::pump() {
 }
 
 void PigpioSession::send_reports(std::uint8_t handle) {
-  while (output_.space() >= reserve + pigpio::Report::size) {
-    const auto report = server_->next_report(handle);
-    if (!report) {
-      break;
+  bool more = true;
+  for (int round = 0; more && round < rounds; ++round) {
+    while (more && output_.space() >= reserve + pigpio::Report::size) {
+      const auto report = server_->next_report(handle);
+      more = report.has_value();
+      if (more) {
+        output_.write(*report);
+      }
     }
-    output_.write(*report);
+    if (!output_.empty()) {
+      flush();
+    }
+    if (!is_open()) {
+      return;
+    }
+    if (!output_.empty()) {
+      break;  // the client has to read first
+    }
   }
-  if (!output_.empty()) {
-    flush();
-  }
-  if (is_open()) {
-    update_interest(false);
-  }
+  update_interest(more);
 }
 
 // --- Work --------------------------------------------------------------------------------------

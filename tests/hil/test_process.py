@@ -196,6 +196,31 @@ def test_by_default_it_listens_on_loopback_7000_and_in_the_runtime_directory(tmp
         assert process.wait(DEADLINE) == 0
 
 
+def test_it_does_without_the_port_of_pigpiod_where_that_is_running(tmp_path):
+    with socket.socket() as pigpiod:
+        pigpiod.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            pigpiod.bind(("127.0.0.1", 8888))
+            pigpiod.listen()
+            socket.create_server(("127.0.0.1", 7000)).close()
+        except OSError as error:
+            pytest.skip(f"ports 7000 and 8888 are not free here: {error}")
+        out, err = tmp_path / "out", tmp_path / "err"
+        with open(out, "wb") as stdout, open(err, "wb") as stderr:
+            process = subprocess.Popen([PROGRAM, "--board", "sim"], stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
+                                       env=os.environ | {"RUNTIME_DIRECTORY": str(tmp_path)})
+        try:
+            wait_until(lambda: "\nTry: " in out.read_text(), "it serves")
+            assert "  pigpio   " not in out.read_text()
+            assert err.read_text().startswith("warning: pigpio=127.0.0.1:8888: ")
+        finally:
+            process.terminate()
+            assert process.wait(DEADLINE) == 0
+        asked_for = run("--listen", "pigpio=8888")
+        assert asked_for.returncode == 4
+        assert asked_for.stderr.startswith("error: pigpio=127.0.0.1:8888: ")
+
+
 def test_it_listens_at_several_addresses_and_warns_of_those_that_are_open_to_the_network(start_gateway):
     gateway = start_gateway("--listen", "control=0.0.0.0:0")
     ports = re.findall(r"  control  \S+:(\d+)$", gateway.stdout(), re.M)

@@ -313,6 +313,49 @@ TEST_F(GpioServiceTest, refuses_to_set_an_input_and_changes_nothing) {
   EXPECT_EQ(events(), "");
 }
 
+TEST_F(GpioServiceTest, drives_outputs_quickly_and_tells_only_who_watches) {
+  EXPECT_FALSE(service.drive(line(3), true)) << "not claimed";
+  EXPECT_EQ(configure({3}, {.direction = Direction::input}), "");
+  EXPECT_FALSE(service.drive(line(3), true)) << "not an output";
+  EXPECT_EQ(set({4, 5}, {false, false}), "");
+  (void)events();
+  EXPECT_TRUE(service.drive(line(4), true));
+  EXPECT_TRUE(level(4));
+  EXPECT_FALSE(level(5));
+  EXPECT_TRUE(service.settings(line(4)).output_active);
+  EXPECT_EQ(events(), "");
+  EXPECT_EQ(watch({4}), "");
+  EXPECT_TRUE(service.drive(line(4), false));
+  EXPECT_FALSE(level(4));
+  EXPECT_EQ(events(), "set 4 0");
+}
+
+TEST_F(GpioServiceTest, knows_the_levels_of_many_lines_without_claiming_any) {
+  EXPECT_EQ(read({1, 2}), "00");
+  EXPECT_EQ(configure({3}, {.direction = Direction::input, .active_low = true}), "");
+  EXPECT_EQ(set({4}, {true}), "");
+  pull(1, true);
+  pull(7, true);
+  pull(8, true);
+  EXPECT_EQ(service.levels(set_of({1, 2, 3, 4, 5, 7})), set_of({1, 3, 4, 7}));
+  EXPECT_FALSE(used(7));
+  EXPECT_EQ(service.levels({}), LineSet());
+}
+
+TEST_F(GpioServiceTest, raises_the_notifiers_of_all_who_serve_clients) {
+  struct Other {
+    int notices = 0;
+    void on_changed(const Message& /*message*/) { ++notices; }
+  } other;
+  const auto notifier = reactor.add_notifier(Handler::to<&Other::on_changed>(other));
+  ASSERT_TRUE(notifier);
+  service.also_raise(*notifier);
+  EXPECT_EQ(set({4}, {true}), "");
+  run();
+  EXPECT_EQ(notices, 1);
+  EXPECT_EQ(other.notices, 1);
+}
+
 TEST_F(GpioServiceTest, refuses_to_set_a_line_to_two_levels) {
   EXPECT_EQ(set({1, 1}, {true, false}), "1: " + std::to_string(EINVAL));
   EXPECT_FALSE(used(1));
