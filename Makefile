@@ -25,7 +25,7 @@ Targets
   make footprint       the gateway on disk and in memory beside ser2net, and echo servers on libuv and libev
   make deb             a Debian package of the gateway, for all boards of this architecture or of ARCH=; checked by lintian
   make image           what the board boots from, straight into the gateway: $(image_boards); into build/images/BOARD
-  make qemu            boot an image in QEMU, PORT=7000 here leading to it; toolchain/lines pulls lines
+  make qemu            boot an image in QEMU, PORT=7000 here leading to it, and PIGPIO_PORT=8888; toolchain/lines pulls lines
   make test-qemu       what holds only in a whole system: boot, edges, serial ports, power cuts; TEST=REGEX for some
   make hil             hardware in the loop: TARGET=sim, qemu-virt, qemu-imx8mp or the file of a rig of yours; SOAK=10 minutes
   make hil-check       measure each wire of a rig, and name what is missing
@@ -399,7 +399,7 @@ $(image_folder)/manifest: FORCE
 image:
 	@grep -v '^package' $(image_folder)/manifest
 qemu:
-	@exec toolchain/qemu $(PORT:%=--port %) $(ARGS) $(image_folder)
+	@exec toolchain/qemu $(PORT:%=--port %) $(PIGPIO_PORT:%=--pigpio-port %) $(ARGS) $(image_folder)
 test-qemu:
 	$(if $(filter qemu-virt,$(BOARD)),+@$(for_image) $(image_scenario))
 	$(if $(filter build/images/qemu-virt,$(image_folder)),$\

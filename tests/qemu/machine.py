@@ -149,7 +149,7 @@ class Machine:
             old.unlink()
         with open(folder / "qemu.log", "wb") as log:
             self.process = subprocess.Popen(
-                [ROOT / "toolchain/qemu", "--sockets", "--port", "0", "--append",
+                [ROOT / "toolchain/qemu", "--sockets", "--port", "0", "--pigpio-port", "0", "--append",
                  f'GATEWAY_OPTIONS="{options}" {append}', *(["--deterministic"] if deterministic else []),
                  folder, "--", *qemu],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -218,9 +218,10 @@ class Machine:
         found = self.run("dmesg | grep 'gateway: Try: '")
         return float(re.match(r"\[ *([0-9.]+)\]", found[0])[1])
 
-    def port(self):
+    def port(self, service=7000):
+        """The port here that leads to one of the machine."""
         table = self.monitor.ask("human-monitor-command", **{"command-line": "info usernet"})
-        return int(re.search(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)", table)[1])
+        return int(re.search(rf"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+{service}\s", table)[1])
 
     def connect(self):
         """A client by TCP from this side, once one is served: QEMU accepts before anybody in the machine does."""
