@@ -206,7 +206,8 @@ class Client:
 
 # Commands of pigpiod's protocol, as far as tests speak it themselves.
 MODES, MODEG, PUD, READ, WRITE, PWM, SERVO, WDOG, BR1 = 0, 1, 2, 3, 4, 5, 8, 9, 10
-TICK, HWVER, NO, NB, NP, NC, PIGPV, WVAG, TRIG, SERO, SERC, SERR, SERW = 16, 17, 18, 19, 20, 21, 26, 28, 37, 76, 77, 80, 81
+TICK, HWVER, NO, NB, NP, NC, PIGPV, WVAG, TRIG = 16, 17, 18, 19, 20, 21, 26, 28, 37
+SERO, SERC, SERR, SERW = 76, 77, 80, 81
 FG, FN, NOIB, SHELL, EVM, EVT = 97, 98, 99, 110, 115, 116
 UNKNOWN_COMMAND = -88
 

@@ -16,7 +16,8 @@ HERE = pathlib.Path(__file__).parent
 def modules():
     """The folder with the clients; fetched if need be."""
     try:
-        fetched = subprocess.run([ROOT / "toolchain/npm-clients"], capture_output=True, text=True, timeout=120, check=False)
+        fetched = subprocess.run([ROOT / "toolchain/npm-clients"], capture_output=True, text=True, timeout=120,
+                                 check=False)
     except subprocess.TimeoutExpired:
         pytest.skip("npm does not answer")
     if fetched.returncode != 0:

@@ -207,8 +207,8 @@ def test_it_does_without_the_port_of_pigpiod_where_that_is_running(tmp_path):
             pytest.skip(f"ports 7000 and 8888 are not free here: {error}")
         out, err = tmp_path / "out", tmp_path / "err"
         with open(out, "wb") as stdout, open(err, "wb") as stderr:
-            process = subprocess.Popen([PROGRAM, "--board", "sim"], stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr,
-                                       env=os.environ | {"RUNTIME_DIRECTORY": str(tmp_path)})
+            process = subprocess.Popen([PROGRAM, "--board", "sim"], stdin=subprocess.DEVNULL, stdout=stdout,
+                                       stderr=stderr, env=os.environ | {"RUNTIME_DIRECTORY": str(tmp_path)})
         try:
             wait_until(lambda: "\nTry: " in out.read_text(), "it serves")
             assert "  pigpio   " not in out.read_text()
