@@ -40,6 +40,10 @@ def test_what_the_firmware_starts_is_on_the_card(board, tmp_path):
     assert files["cmdline.txt"].decode().startswith(f"console={image.BOARDS[board]['console']},")
     wanted = {*image.BOARDS[board]["firmware"], *(f"{name}.dtb" for name in image.BOARDS[board]["dtbs"])}
     assert wanted <= set(files)
+    # The firmware has the trees' names in parts: bcm%d-rpi-%s.dtb.
+    programs = [data for name, data in files.items() if name.endswith(".elf")]
+    for name in image.BOARDS[board]["dtbs"]:
+        assert all(name.partition("-rpi-")[2].encode() + b"\0" in program for program in programs), name
 
 
 def test_the_partitions(board, tmp_path):
