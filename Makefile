@@ -124,7 +124,7 @@ ifneq ($(triplet),)
   CXX        := $(triplet)-g++
   CC         := $(triplet)-gcc
   AR         := $(triplet)-ar
-  sysroot    := $(shell toolchain/sysroot $(ARCH))
+  sysroot    := $(or $(shell toolchain/sysroot $(ARCH)),$(error there is no sysroot for $(ARCH), see above))
   PKG_CONFIG := PKG_CONFIG_SYSROOT_DIR=$(sysroot) PKG_CONFIG_LIBDIR=$(sysroot)/usr/lib/$(triplet)/pkgconfig pkg-config
 endif
 CXXFLAGS     ?= $(if $(SANITIZE),-O1,-O2) -g

@@ -105,6 +105,14 @@ def connect(folder, name):
     return result
 
 
+def receive_until(connection, text):
+    said = b""
+    while text not in said:
+        data = connection.recv(4096)
+        assert data, f"it ended before {text}: {said}"
+        said += data
+
+
 class Monitor:
     """QEMU's own control port."""
 
@@ -170,6 +178,13 @@ class Machine:
     def console(self):
         file = self.folder / "console.log"
         return file.read_bytes().decode(errors="replace") if file.exists() else ""
+
+    def shell(self):
+        """That of the console, once it is there: what is typed is read one by one."""
+        console = connect(self.folder, "console.sock")
+        console.sendall(b"\n")
+        receive_until(console, b"/ # ")
+        return console
 
     def log(self):
         return (self.folder / "qemu.log").read_text() + self.console()

@@ -29,20 +29,28 @@ def boot_files(card, folder):
 def test_what_the_firmware_starts_is_on_the_card(board, tmp_path):
     folder = machines.IMAGE.with_name(board)
     files = boot_files(folder / "card.img", tmp_path)
-    config = dict(line.split("=") for line in files["config.txt"].decode().splitlines() if "=" in line)
-    assert config["arm_64bit"] == "1"
+    lines = files["config.txt"].decode().splitlines()
+    config = dict(line.split("=") for line in lines if "=" in line)
+    assert config["arm_64bit"] == config["upstream_kernel"] == config["enable_uart"] == "1"
     assert bool(files[config["kernel"]] == (folder / "vmlinuz").read_bytes())
     assert gzip.decompress(files[config["kernel"]])[0x38:0x3C] == b"ARMd"  # Documentation/arch/arm64/booting.rst
-    assert bool(files["initramfs.gz"] == (folder / "initramfs.gz").read_bytes())
+    (initramfs,) = [line.split() for line in lines if "=" not in line]
+    assert initramfs[0] == "initramfs" and initramfs[2] == "followkernel"
+    assert bool(files[initramfs[1]] == (folder / "initramfs.gz").read_bytes())
     assert files["cmdline.txt"].decode().startswith(f"console={image.BOARDS[board]['console']},")
     wanted = {*image.BOARDS[board]["firmware"], *(f"{name}.dtb" for name in image.BOARDS[board]["dtbs"])}
     assert wanted <= set(files)
+    # The firmware has the trees' names in parts: bcm%d-rpi-%s.dtb.
+    programs = [data for name, data in files.items() if name.endswith(".elf")]
+    for name in image.BOARDS[board]["dtbs"]:
+        assert all(name.partition("-rpi-")[2].encode() + b"\0" in program for program in programs), name
 
 
 def test_the_partitions(board, tmp_path):
     card = (machines.IMAGE.with_name(board) / "card.img").read_bytes()
     assert card[510:512] == b"\x55\xaa"
     entries = [card[446 + 16 * n : 462 + 16 * n] for n in range(4)]
+    assert card[MIB + 82 : MIB + 90] == b"FAT32   "
     ends = MIB
     for entry, kind in zip(entries, (0x0C, 0x83)):
         start, size = (int.from_bytes(entry[at : at + 4], "little") * 512 for at in (8, 12))

@@ -4,6 +4,7 @@
 
 import pathlib
 import re
+import socket
 import subprocess
 
 import machine as machines
@@ -37,14 +38,9 @@ def test_only_state_can_be_written(machine):
 
 
 def test_the_console_has_a_shell(machine):
-    console = machines.connect(machine.folder, "console.sock")
-    console.sendall(b"\n")
-    said = b""
-    while b"/ # " not in said:
-        said += console.recv(4096)
+    console = machine.shell()
     console.sendall(b"echo $((6 * 7))$((6 * 7))\n")
-    while b"4242" not in said:
-        said += console.recv(4096)
+    machines.receive_until(console, b"4242")
     console.close()
 
 
@@ -67,6 +63,26 @@ def test_the_tool_reaches_the_lines(machine, client):
     assert lines("pull", LINE[10], "sideways") == (1, "", "error: no such way to pull, sideways, write up or down\n")
     assert lines("run", "echo one; echo two; exit 3") == (3, "one\ntwo\n", "")
     assert lines("toggle", LINE[10])[0] == lines("toggle", LINE[10], "many")[0] == 2
+
+
+def test_a_second_qemu_of_the_same_image_is_refused(machine):
+    """It would take the sockets from the first one."""
+    machine.reconnect_lines()
+    second = subprocess.run([machines.ROOT / "toolchain/qemu", "--sockets", "--port", "0", machine.folder],
+                            capture_output=True, text=True, timeout=machines.DEADLINE)
+    assert (second.returncode, second.stdout) == (1, "")
+    assert second.stderr.startswith(f"qemu: {machine.folder} is running already: ")
+    assert machine.run("echo here") == ["here"]
+
+
+def test_a_port_that_is_taken(tmp_path):
+    (tmp_path / "manifest").write_bytes((machines.IMAGE / "manifest").read_bytes())
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        refused = subprocess.run([machines.ROOT / "toolchain/qemu", "--port", str(port), tmp_path],
+                                 stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=machines.DEADLINE)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == f"qemu: nothing can listen at 127.0.0.1:{port}: give another port, make qemu PORT=7001\n"
 
 
 def test_without_network_it_serves_as_soon(start_machine):

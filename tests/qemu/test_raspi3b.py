@@ -12,17 +12,6 @@ IMAGE = machines.IMAGE.with_name("rpi3")
 STATE = 47 << 20  # where the second partition begins
 
 
-def shell(machine, command):
-    """Types a command at the console, once that is there, and returns the console: what is typed is read one by one."""
-    console = machines.connect(machine.folder, "console.sock")
-    console.sendall(b"\n")
-    said = b""
-    while b"/ # " not in said:
-        said += console.recv(4096)
-    console.sendall(command.encode() + b"\n")
-    return console
-
-
 @pytest.mark.on("raspi3b", "virt arm64")
 @pytest.mark.skipif(not (IMAGE / "card.img").exists(), reason="there is no image of rpi3: make test-qemu makes it")
 def test_the_image_serves_on_the_model(start_machine):
@@ -35,7 +24,8 @@ def test_the_image_serves_on_the_model(start_machine):
         levels = " ".join(f"GPIO{n}={rng.randrange(2)}" for n in range(16, 28))
         assert client.ok(f"set {levels}") == levels
         assert client.ok("read " + " ".join(f"GPIO{n}" for n in range(16, 28))) == levels
-    console = shell(machine, "reboot")  # a reset ends QEMU here
+    console = machine.shell()
+    console.sendall(b"reboot\n")  # a reset ends QEMU here
     assert machine.wait() == 0
     console.close()
     with open(machine.folder / "state.img", "rb") as card:

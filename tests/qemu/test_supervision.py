@@ -50,8 +50,11 @@ def test_back_off_and_the_reason(start_machine):
 def test_a_stop_ends_the_wait(start_machine):
     """Who waits to start the gateway again does not keep the system from shutting down."""
     machine = start_machine(options="--nonsense")
-    machines.wait_until(lambda: len(ends(machine)) >= 5, "the gateway has ended five times")
+    machines.wait_until(lambda: len(ends(machine)) >= 6, "the gateway has ended six times: the next pause is 10 s")
+    last = ends(machine)[-1]
     assert machine.power_off() == 0
+    down = re.search(r"\[ *([0-9.]+)\] reboot: Power down", machine.log())
+    assert float(down[1]) < float(last[2]) + 10
     assert machine.log().count("gateway ended: ") <= 6
 
 
