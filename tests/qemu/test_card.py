@@ -32,8 +32,8 @@ def test_what_the_firmware_starts_is_on_the_card(board, tmp_path):
     lines = files["config.txt"].decode().splitlines()
     config = dict(line.split("=") for line in lines if "=" in line)
     assert config["arm_64bit"] == config["upstream_kernel"] == config["enable_uart"] == "1"
-    assert bool(files[config["kernel"]] == (folder / "vmlinuz").read_bytes())
-    assert gzip.decompress(files[config["kernel"]])[0x38:0x3C] == b"ARMd"  # Documentation/arch/arm64/booting.rst
+    assert bool(files[config["kernel"]] == gzip.decompress((folder / "vmlinuz").read_bytes()))
+    assert files[config["kernel"]][0x38:0x3C] == b"ARMd"  # Documentation/arch/arm64/booting.rst
     (initramfs,) = [line.split() for line in lines if "=" not in line]
     assert initramfs[0] == "initramfs" and initramfs[2] == "followkernel"
     assert bool(files[initramfs[1]] == (folder / "initramfs.gz").read_bytes())
