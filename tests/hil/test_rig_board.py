@@ -140,10 +140,11 @@ def test_the_suite(board):
 
 
 def test_a_kill_that_kills_nothing_and_a_boot_that_takes_too_long_are_found(board):
-    done = board.run(["-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / "suite", "-k", "killed or power", "--target"],
-                     deploy=board.rig["deploy"] | {"kill": "true"}, limits={"boot": 2},
+    done = board.run(["-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / "suite", "-k", "killed or power",
+                      "--target"], deploy=board.rig["deploy"] | {"kill": "true"}, limits={"boot": 2},
                      power=board.rig["power"] | {"cmd_on": f"sh -c '[ ! -e {board.folder}/gateway ] || "
                                                            f"(sleep 3; {board.folder}/on) >/dev/null 2>&1 &'"})
+    harness.wait_until(lambda: (board.folder / "up").exists(), "the board is up after all, to be ended with this test")
     assert done.returncode == 1 and done.stdout.count("waited 2 s in vain until the gateway serves again") >= 2
     assert "2 failed" in done.stdout
 

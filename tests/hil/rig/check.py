@@ -20,7 +20,7 @@ def check_wires(target, client):
         except AssertionError as failure:
             problems[wire] = str(failure).splitlines()[0]
     if any(problems.values()):
-        return [(wire, problem or "not measured, as other lines are not to be had") for wire, problem in problems.items()]
+        return [(wire, problem or "not measured, as other lines are missing") for wire, problem in problems.items()]
 
     def note(wire, what):
         problems[wire] = problems[wire] or what
