@@ -75,7 +75,7 @@ endif
 ifneq ($(filter hil hil-check,$(goals)),)
   hil_rig  := $(or $(firstword $(wildcard tests/hil/rigs/$(or $(TARGET),sim).yaml $(TARGET))),\
                 $(error TARGET=$(TARGET) is neither a file nor one of $(basename $(notdir $(wildcard tests/hil/rigs/*.yaml)))))
-  hil_key   = $(shell sed -n 's/^$1: *\([^ ]*\).*/\1/p' $(hil_rig))
+  hil_key   = $(shell sed -n "s/^$1: *[\"']*\([^ \"']*\).*/\1/p" $(hil_rig))
   hil_kind := $(call hil_key,kind)
   hil_arch := $(or $(call hil_key,arch),arm64)
   BOARD    := $(call hil_key,board)
@@ -425,7 +425,6 @@ hil: hil-target
 	@mkdir -p $(hil_results)
 	@$(hil_of) -m pytest -q -p no:cacheprovider tests/hil/suite --target=$(hil_rig) --results=$(hil_results) \
 	  --junit-xml=$(hil_results)/junit.xml -rs $(SOAK:%=--soak=%) $(if $(TEST),-k $(call quote,$(TEST))) $(ARGS)
-	@echo "$(hil_results)/report.html"
 
 # --- Looking after the sources ---
 

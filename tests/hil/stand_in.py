@@ -47,7 +47,8 @@ def main():
     while True:
         with open(folder / "log", "ab") as log:
             gateway = subprocess.Popen([folder / "gateway", "--board", "sim", "--listen", f"control=127.0.0.1:{port}",
-                                        "--heap-trap", "abort", "--line", "GPIO22=output,level=1"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                                        "--heap-trap", "abort", "--line", "GPIO22=output,level=1"],
+                                       stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         (folder / "pid.new").write_text(str(gateway.pid))
         (folder / "pid.new").replace(folder / "pid")
         unplugged = folder / "unplugged"

@@ -35,6 +35,7 @@ class Board:
         self.port = free_port()
         self.ssh_port = free_port()
         self._start_ssh()
+        self._until_up = f"for n in $(seq 1000); do [ -e {folder}/up ] && break; sleep 0.02; done; [ -e {folder}/up ]"
         words = [sys.executable, HERE / "stand_in.py", folder, self.port, *("=".join(wire) for wire in WIRES)]
         self._script("on", f"""
             [ ! -e {folder}/system ] || exit 0
@@ -46,7 +47,7 @@ class Board:
         self._script("restart", f"""
             mv {folder}/gateway.new {folder}/gateway && chmod 755 {folder}/gateway && rm -f {folder}/up
             if [ -e {folder}/system ]; then kill $(cat {folder}/pid); else {folder}/on; fi
-            until [ -e {folder}/up ]; do sleep 0.02; done""")
+            {self._until_up}""")
         self.rig = {
             "name": "stand-in", "kind": "board", "board": "sim", "address": f"127.0.0.1:{self.port}",
             "drive": "wires", "wires": WIRES, "outputs": {"GPIO22": 1}, "uarts": [{"name": "uart0", "far_end": "loop"}],
@@ -55,9 +56,9 @@ class Board:
                                             f"IdentityFile={folder}/ssh/user", "IdentitiesOnly=yes",
                                             f"UserKnownHostsFile={folder}/ssh/known"],
                 "copy": [["{build}/gateway", f"{folder}/gateway.new"]], "restart": f"{folder}/restart",
-                "stop": f"{folder}/off", "kill": f"rm -f {folder}/up; kill -KILL $(cat {folder}/pid);"
-                                                 f" until [ -e {folder}/up ]; do sleep 0.02; done",
-                "reboot": f"{folder}/off; {folder}/on", "logs": f"cat {folder}/log",
+                "stop": f"{folder}/off", "kill": f"rm -f {folder}/up; kill -KILL $(cat {folder}/pid); {self._until_up}",
+                # Its end cuts the connection, as that of a system does.
+                "reboot": f"{folder}/off; {folder}/on; kill -KILL $PPID", "logs": f"cat {folder}/log",
             },
             "console": {"cmd": "sh"},
             "power": {"cmd_on": f"{folder}/on", "cmd_off": f"{folder}/off", "delay": 0.1},
@@ -132,8 +133,28 @@ def test_the_suite(board):
     ran = {case.get("name") for case in suite.iter("testcase") if case.find("skipped") is None}
     assert {"test_the_gateway_is_killed_and_is_back", "test_the_power_is_cut_and_is_back", "test_every_speed[uart0]",
             "test_every_edge_is_told_once[GPIO17-GPIO27]", "test_everything_at_once_and_the_counters_add_up"} <= ran
+    assert done.stdout.startswith("target: stand-in\nrealm: simulation\n")
+    assert "on board sim" in (results / "gateway.log").read_text() and (results / "console.log").exists()
     report = (results / "report.html").read_text()
     assert report.index("simulation") < report.index("test_every_edge_is_told_once")
+
+
+def test_a_kill_that_kills_nothing_and_a_boot_that_takes_too_long_are_found(board):
+    done = board.run(["-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / "suite", "-k", "killed or power",
+                      "--target"], deploy=board.rig["deploy"] | {"kill": "true"}, limits={"boot": 2},
+                     power=board.rig["power"] | {"cmd_on": f"sh -c '[ ! -e {board.folder}/gateway ] || "
+                                                           f"(sleep 3; {board.folder}/on) >/dev/null 2>&1 &'"})
+    harness.wait_until(lambda: (board.folder / "up").exists(), "the board is up after all, to be ended with this test")
+    assert done.returncode == 1 and done.stdout.count("waited 2 s in vain until the gateway serves again") >= 2
+    assert "2 failed" in done.stdout
+
+
+def test_a_second_gateway_drives_the_lines(board):
+    """It is the same one, which nobody can tell by its address."""
+    done = board.run(["-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / "suite", "-k", "test_edges or test_lines",
+                      "-rs", "--target"], drive="gateway", far_address=f"127.0.0.1:{board.port}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "driver_apart: the rig has no deploy with pause and resume" in done.stdout
 
 
 def test_a_rig_in_order(board):
@@ -153,6 +174,15 @@ def test_a_wire_that_is_missing_is_named(board):
     assert suite.returncode == 2 and "wire GPIO22–GPIO23: the wire is missing" in suite.stdout + suite.stderr
 
 
+@pytest.mark.parametrize("changes, said", [
+    ({"wires": [["GPIO17", "GPIO99"]], "outputs": {}}, "wire GPIO17–GPIO99: 'config GPIO99 output "),
+    ({"uarts": [{"name": "uart9", "far_end": "loop"}]}, "serial port uart9: error: no such serial port"),
+])
+def test_what_is_not_there_is_named(board, changes, said):
+    done = board.check(**changes)
+    assert done.returncode == 1 and f"MISSING  {said}" in done.stdout and not done.stderr
+
+
 def test_wires_that_are_swapped_are_named(board):
     done = board.check(wires=[["GPIO17", "GPIO23"], ["GPIO22", "GPIO27"]])
     assert done.returncode == 1
@@ -168,6 +198,11 @@ def test_wires_that_are_swapped_are_named(board):
     ({"kind": "toaster"}, "kind: toaster: there are sim, qemu, board"),
     ({"colour": "red"}, "unknown key colour: there are name, kind, "),
     ({"limits": {"noise": 1}}, "limits: unknown noise: there are edge_latency_p50, "),
+    ({"limits": {"boot": "soon"}}, "limits: boot: 'soon' is no number"),
+    ({"lacks": {"biass": "none"}}, "lacks: unknown biass: there are gpio_loopback, "),
+    ({"address": "127.0.0.1"}, "address: '127.0.0.1' is no HOST:PORT"),
+    ({"name": "../rig"}, "name: '../rig': it names a folder"),
+    ({"wires": [["GPIO17", "GPIO27"], ["GPIO27", "GPIO22"]]}, "wires: GPIO27 is named twice"),
 ])
 def test_what_is_wrong_is_said(board, changes, said):
     done = board.check(**changes)

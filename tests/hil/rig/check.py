@@ -5,8 +5,6 @@
 import contextlib
 import os
 
-
-
 def check_wires(target, client):
     """Says of each wire whether it is there: [(wire, what is wrong with it, or None)].
 
@@ -15,6 +13,14 @@ def check_wires(target, client):
     """
     wires = target.rig.wires
     problems = {wire: None for wire in wires}
+    for wire in wires:
+        try:
+            client.ok(f"config {wire.line} input bias=as-is active=high debounce=0ms")
+            target.far_end(wire).drive(0)
+        except AssertionError as failure:
+            problems[wire] = str(failure).splitlines()[0]
+    if any(problems.values()):
+        return [(wire, problem or "not measured, as other lines are missing") for wire, problem in problems.items()]
 
     def note(wire, what):
         problems[wire] = problems[wire] or what
@@ -23,9 +29,6 @@ def check_wires(target, client):
         answer = client.ok("read " + " ".join(wire.line for wire in wires)) if wires else ""
         return {word.split("=")[0]: int(word.split("=")[1]) for word in answer.split()}
 
-    for wire in wires:
-        client.ok(f"config {wire.line} input bias=as-is active=high debounce=0ms")
-        target.far_end(wire).drive(0)
     for line, level in levels().items():
         if level:
             note(next(wire for wire in wires if wire.line == line), "reads 1 though its other end drives 0")
@@ -55,7 +58,9 @@ def check_uart(target, uart):
     """What is wrong with a serial port, or None: bytes must come back, or out at its far end."""
     token = os.urandom(16).hex().encode()
     with contextlib.closing(target.open_client()) as client:
-        client.ok(f"attach {uart.name} raw")
+        answer = client.ask(f"attach {uart.name} raw").last
+        if not answer.startswith("ok"):
+            return answer
         client.socket.settimeout(5.0)
         try:
             if uart.far_end == "loop":

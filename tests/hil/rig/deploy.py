@@ -9,6 +9,7 @@
   restart, stop     commands for the shell on the board: start the gateway, which may run already; end it
   kill              one that kills it with SIGKILL
   reboot            one that restarts the whole system
+  pause, resume     stop it for a while, as SIGSTOP does, and let it go on: kill -STOP $(pidof millrace)
   logs              one that prints what it has logged
 
 No password is ever asked for: keys let us in, and sudo has to do without.
@@ -34,7 +35,7 @@ ALIVE_INTERVAL = 5  # seconds: a connection is given up when a board has been si
 IDLE = 60  # seconds, after which a connection that is not in use ends
 
 KNOWN = {"ssh": str, "port": int, "options": list, "copy": list, "package": str, "restart": str, "stop": str,
-         "kill": str, "reboot": str, "logs": str}
+         "kill": str, "reboot": str, "pause": str, "resume": str, "logs": str}
 
 FACTS = {
     "kernel": "uname -a",
@@ -128,6 +129,20 @@ class Deploy:
     def kill(self) -> None:
         """Kills the gateway by SIGKILL."""
         self._do("kill")
+
+    def pause(self) -> None:
+        self._do("pause")
+
+    def resume(self) -> None:
+        self._do("resume")
+
+    def reboot(self) -> None:
+        """Has the whole system restarted, which may cut the connection before the command's end."""
+        self._connect()
+        command = self._settings["reboot"]
+        status, out, err = self._ssh(["--", self.host, command], DEADLINE)
+        if status not in (0, 255, None):
+            raise self._error("reboot", repr(command), f"ended with status {status}", err or out)
 
     def logs(self) -> str:
         return self._do("logs")

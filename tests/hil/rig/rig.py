@@ -61,6 +61,9 @@ BAUD_RATES = (9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600, 1000000
 LIMITS = {
     "edge_latency_p50": "us", "edge_latency_p99": "us", "edge_latency_max": "us", "burst": "edges", "boot": "s",
 }
+# What tests can need; target.py tells what they mean.
+NEEDS = ("gpio_loopback", "many_lines", "outputs", "driver_apart", "bias", "open_output", "uart_loopback", "uart_break",
+         "uart_adapter", "kill", "reboot", "power")
 REQUIRED = {"name": str, "kind": str, "board": str, "drive": str, "wires": list}
 OPTIONAL = {
     "machine": str, "arch": str, "address": str, "far_address": str, "console": dict, "power": dict, "deploy": dict,
@@ -118,13 +121,27 @@ def read(path):
         raise RigError(f"{path}: kind: {values['kind']}: there are {', '.join(KINDS)}")
     if values["drive"] not in DRIVES:
         raise RigError(f"{path}: drive: {values['drive']}: there are {', '.join(DRIVES)}")
+    if not re.fullmatch(r"\w[\w.-]*", values["name"]):
+        raise RigError(f"{path}: name: {values['name']!r}: it names a folder: letters, digits, - and . will do")
     if values["kind"] == "board" and "address" not in values:
         raise RigError(f"{path}: address is missing: HOST:PORT of the gateway's control port on the board")
     if values["drive"] == "gateway" and "far_address" not in values:
         raise RigError(f"{path}: far_address is missing: HOST:PORT of the second gateway's control port")
-    for key in values.get("limits", {}):
+    for key in ("address", "far_address"):
+        if not re.fullmatch(r".+:\d+", values.get(key, "host:1")):
+            raise RigError(f"{path}: {key}: {values[key]!r} is no HOST:PORT")
+    for key, limit in values.get("limits", {}).items():
         if key not in LIMITS:
             raise RigError(f"{path}: limits: unknown {key}: there are {', '.join(LIMITS)}")
+        if not isinstance(limit, (int, float)) or isinstance(limit, bool):
+            raise RigError(f"{path}: limits: {key}: {limit!r} is no number")
+        if key == "boot" and values["kind"] != "board":
+            raise RigError(f"{path}: limits: boot: only a board has this limit")
+    for key, reason in values.get("lacks", {}).items():
+        if key not in NEEDS:
+            raise RigError(f"{path}: lacks: unknown {key}: there are {', '.join(NEEDS)}")
+        if not isinstance(reason, str) or not reason:
+            raise RigError(f"{path}: lacks: {key}: why? The report tells it")
     values["wires"] = tuple(wire for n, text in enumerate(values["wires"])
                             for wire in read_wire(f"{path}: wires[{n}]", text))
     emulated = values["drive"] == "emulator"
@@ -132,8 +149,14 @@ def read(path):
         if emulated != (wire.far is None):
             raise RigError(f"{path}: wires: {wire}: " + ("the emulator is at its other end: name one line" if emulated
                                                          else "name the line at its other end, too: [GPIO17, GPIO27]"))
+    ends = [end for wire in values["wires"] for end in (wire.line, wire.far) if end]
+    if values["drive"] == "gateway":
+        ends = [wire.line for wire in values["wires"]]
+    for end in ends:
+        if ends.count(end) > 1:
+            raise RigError(f"{path}: wires: {end} is named twice: it can be one end of one wire")
     for line, level in values.get("outputs", {}).items():
-        if line not in {wire.line for wire in values["wires"]} or level not in (0, 1):
+        if isinstance(level, bool) or line not in {wire.line for wire in values["wires"]} or level not in (0, 1):
             raise RigError(f"{path}: outputs: {line}: {level}: it must be a wired line, and its level 0 or 1")
     values["uarts"] = tuple(read_uart(f"{path}: uarts[{n}]", each) for n, each in enumerate(values.get("uarts", [])))
     return Rig(**values)

@@ -26,6 +26,7 @@ import pty
 import signal
 import socket
 import sys
+import termios
 import time
 import tty
 
@@ -43,9 +44,9 @@ PATIENCE = 60.0  # seconds for a board to be there again
 
 def wait_until(condition, what, patience):
     end = time.monotonic() + patience
-    while not (result := condition()):
+    while not (result := condition()) or time.monotonic() > end:
         if time.monotonic() > end:
-            raise RigError(f"waited {patience:g} s in vain until {what}")
+            raise RigError(f"waited {patience:g} s in vain until {what}" + (", which took longer" if result else ""))
         time.sleep(0.05)
     return result
 
@@ -60,7 +61,11 @@ class Target:
         self.far_ends = {}
 
     def __enter__(self):
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.end()
+            raise
         return self
 
     def __exit__(self, *_):
@@ -88,6 +93,18 @@ class Target:
         if not self._far_client:
             self._far_client = connect(self.rig.far_address) if self.rig.drive == "gateway" else self.open_client()
         return self._far_client
+
+    def let_go(self):
+        """Makes inputs of both ends of all wires: what drives one then never meets another that drives it, too.
+
+        A line that is given back to the kernel may go on driving what it drove.
+        """
+        if self.rig.drive == "emulator":
+            return
+        client = self.connect()
+        for wire in self.rig.wires:
+            client.ok(f"config {wire.line} input bias=as-is active=high")
+            self.far_end(wire).let_go()
 
     def far_end(self, wire):
         """The other end of a wire."""
@@ -210,6 +227,8 @@ class Adapter:
 class Simulation(Target):
     """The gateway on the board `sim`."""
 
+    gateway = None
+
     def start(self):
         self._started = 0
         self.adapter = Adapter(self.folder / "adapter")
@@ -268,11 +287,14 @@ class Simulation(Target):
         return {"kernel": f"{platform.system()} {platform.release()} (of this machine)"}
 
     def end(self):
-        self.gateway.end()
+        if self.gateway:
+            self.gateway.end()
 
 
 class Emulation(Target):
     """A machine in QEMU that has booted the image."""
+
+    machine = None
 
     def start(self):
         import machine as machines
@@ -349,23 +371,49 @@ class Emulation(Target):
                 "emulator": "QEMU {major}.{minor}.{micro}, machine ".format(**version) + str(self.rig.machine)}
 
     def end(self):
-        self.machine.end()
+        if self.machine:
+            self.machine.end()
+
+
+def set_up(fd, rate, frame):
+    """A serial port of this machine: `115200`, `8N1`. Bytes pass as they are, and none is left from before."""
+    attributes = termios.tcgetattr(fd)
+    attributes[0] = attributes[1] = attributes[3] = 0
+    attributes[2] = termios.CREAD | termios.CLOCAL | {"7": termios.CS7, "8": termios.CS8}[frame[0]] | {
+        "N": 0, "E": termios.PARENB, "O": termios.PARENB | termios.PARODD}[frame[1]] | (
+        termios.CSTOPB if frame[2] == "2" else 0)
+    speed = getattr(termios, f"B{rate}", None)
+    if speed is None:
+        raise RigError(f"a port of this machine can't be set to {rate} baud: leave it out of baud_rates")
+    attributes[4] = attributes[5] = speed
+    try:
+        termios.tcsetattr(fd, termios.TCSAFLUSH, attributes)
+    except termios.error as failure:
+        raise RigError(f"a port of this machine can't be set to {rate},{frame}: {failure}") from None
 
 
 class Board(Target):
     """A board, reached as its rig says."""
 
+    power = console = deploy = None
+
     def start(self):
         self.power = power.open_power(self.rig.power)
         if self.power:
             self.power.on()
-        self.console = console.open_console(self.rig.console, self.folder / "console.log") if self.rig.console else None
+        if self.rig.console:
+            self.console = console.open_console(self.rig.console, self.folder / "console.log")
         build = os.environ.get("MILLRACE_BUILD", ROOT / f"build/release-{self.rig.arch}/{self.rig.board}")
-        self.deploy = deploy.open_deploy(self.rig.deploy, pathlib.Path(build)) if self.rig.deploy else None
-        if self.deploy:
+        if self.rig.deploy:
+            self.deploy = deploy.open_deploy(self.rig.deploy, pathlib.Path(build))
             self.deploy.install()
             self.deploy.restart()
         self._wait()
+        self._log_in()
+
+    def _log_in(self):
+        if self.console and not self.deploy:
+            self.console.login()
 
     def _wait(self):
         patience = self.rig.limits.get("boot", PATIENCE)
@@ -375,54 +423,60 @@ class Board(Target):
         return self.rig.address
 
     def open_port(self, uart):
-        return harness.Port(uart.far_end)
+        """A port of this machine, set up as the gateway's is."""
+        with contextlib.closing(self.open_client()) as client:
+            rows = client.table("uarts").items()
+        rate, frame = next(row["settings"] for key, row in rows if key.split()[1] == uart.name).split(",")[:2]
+        port = harness.Port(uart.far_end)
+        set_up(port.fd, rate, frame)
+        return port
 
     def no_kill(self):
         return None if self.deploy and "kill" in self.rig.deploy else "the rig has no deploy with a kill command"
 
     def no_driver_apart(self):
-        return super().no_driver_apart() or self._no_shell()
+        pauses = self.deploy and {"pause", "resume"} <= set(self.rig.deploy)
+        return super().no_driver_apart() or (None if pauses else "the rig has no deploy with pause and resume")
 
     def no_reboot(self):
         return None if self.deploy and "reboot" in self.rig.deploy else "the rig has no deploy with a reboot command"
 
-    def _no_shell(self):
-        return None if self.deploy or self.console else "the rig has neither deploy nor console"
-
     def no_power(self):
         return None if self.power else super().no_power()
 
-    def run(self, command):
-        status, lines = self.deploy.run(command) if self.deploy else self.console.run(command)
-        lines = lines.splitlines() if isinstance(lines, str) else lines
-        if status:
-            raise RigError(f"{command!r} ended with {status} on the board: {lines}")
-        return lines
-
     def kill(self):
+        since = time.monotonic()
         self.deploy.kill()
-        self._wait()
+        self._wait_for_another(since)
 
     def stop_gateway(self):
-        self.run("sudo pkill -STOP -x millrace || sudo pkill -STOP -x gateway")
+        self.deploy.pause()
 
     def continue_gateway(self):
-        self.run("sudo pkill -CONT -x millrace || sudo pkill -CONT -x gateway")
+        self.deploy.resume()
 
     def cut_power(self):
         since = time.monotonic()
         self.power.cycle()
-        self._wait_for_another(since)
+        self._back_up(since)
 
     def reboot(self):
         since = time.monotonic()
-        self.deploy.run(self.rig.deploy["reboot"])  # its status tells nothing: the connection may be cut before
+        self.deploy.reboot()
+        self._back_up(since)
+
+    def _back_up(self, since):
+        """The system is another, so nothing that was connected to the one before is."""
+        if self.deploy:
+            self.deploy.disconnect()
         self._wait_for_another(since)
+        if self.console and "cmd" in self.rig.console:
+            self.console.close()
+            self.console = console.open_console(self.rig.console, self.folder / "console.log")
+        self._log_in()
 
     def _wait_for_another(self, since):
         """Until a gateway serves that was started later than this: the one of before may still do so for a while."""
-        if self.deploy:
-            self.deploy.disconnect()
 
         def another():
             client = serves(self.open_client)
@@ -440,12 +494,14 @@ class Board(Target):
         return {"kernel": self.console.run("uname -srm")[1][0]} if self.console else {}
 
     def end(self):
-        if self.deploy and self.rig.deploy.get("logs"):
-            (self.folder / "gateway.log").write_text(self.deploy.logs())
-        if self.deploy:
-            self.deploy.close()
-        if self.console:
-            self.console.close()
+        try:
+            if self.deploy and "logs" in self.rig.deploy:
+                (self.folder / "gateway.log").write_text(self.deploy.logs())
+        finally:
+            if self.deploy:
+                self.deploy.close()
+            if self.console:
+                self.console.close()
 
 
 FAILURES = (RigError, power.PowerError, console.ConsoleError, deploy.DeployError)

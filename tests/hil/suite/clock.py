@@ -15,6 +15,11 @@ class Offset:
     def __init__(self, least, most):
         assert least <= most, "the target's clock does not run as ours does"
         self.value, self.error = (least + most) // 2, (most - least + 1) // 2
+        self._since = time.monotonic_ns()
+
+    def error_now(self):
+        """As above, but two clocks drift apart: by a thousandth at most, as one that is being corrected may."""
+        return 2 * self.error + (time.monotonic_ns() - self._since) // 1000
 
 
 def measure(client, line):

@@ -3,6 +3,7 @@
 """Opens the target of a rig, checks its wires before any test, and writes the report after the last."""
 
 import pathlib
+import shutil
 import sys
 import tempfile
 
@@ -10,6 +11,8 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 pytest.register_assert_rewrite("harness", "machine", "rig.far_end")
+
+import harness  # noqa: E402
 
 from rig import check  # noqa: E402
 from rig import rig as rigs  # noqa: E402
@@ -40,9 +43,19 @@ class Session:
             raise rigs.RigError("the rig is not as its file says:\n  " + "\n  ".join(bad))
 
     def close(self):
-        self.target.disconnect()
-        self.target.end()
-        self.folder.cleanup()
+        """Ends the target; what it has logged is kept with the report."""
+        try:
+            self.target.disconnect()
+            self.target.end()
+        finally:
+            if self.results:
+                self._keep_logs()
+            self.folder.cleanup()
+
+    def _keep_logs(self):
+        self.results.mkdir(parents=True, exist_ok=True)
+        for path in [*self.target.folder.rglob("*.log"), *self.target.folder.rglob("stderr")]:
+            shutil.copy(path, self.results / "-".join(path.relative_to(self.target.folder).parts))
 
 
 def pytest_addoption(parser):
@@ -67,25 +80,30 @@ def pytest_sessionstart(session):
     session.config.stash[KEY] = opened
     try:
         opened.open()
-    except targets.FAILURES as failure:
-        opened.close()
+    except BaseException as failure:
         del session.config.stash[KEY]
-        pytest.exit(str(failure), returncode=2)
+        opened.close()
+        if isinstance(failure, targets.FAILURES):
+            pytest.exit(str(failure), returncode=2)
+        raise
+    for name, value in opened.report.facts.items():
+        print(f"{name}: {value}")
 
 
-def pytest_report_header(config):
-    if KEY in config.stash:
-        return [f"{name}: {value}" for name, value in config.stash[KEY].report.facts.items()]
-    return []
+def pytest_terminal_summary(terminalreporter, config):
+    if KEY in config.stash and (results := config.stash[KEY].results):
+        terminalreporter.write_line(str(results / "report.html"))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session):
     opened = session.config.stash.get(KEY, None)
     if opened:
-        opened.close()
-        if opened.results:
-            opened.report.write(opened.results)
+        try:
+            opened.close()
+        finally:
+            if opened.results:
+                opened.report.write(opened.results)
 
 
 def pytest_runtest_setup(item):
@@ -120,6 +138,8 @@ def target(request):
     before = uptime(opened)
     yield opened
     opened.disconnect()
+    opened.let_go()
+    opened.disconnect()
     after = uptime(opened)
     needs = {name for marker in request.node.iter_markers("needs") for name in marker.args}
     if not needs & {"kill", "power", "reboot"}:
@@ -131,8 +151,10 @@ def give_back(target):
     """All lines, to the kernel: the next test finds them as after a start."""
     client = target.connect()
     for row in client.ask("lines").rows:
-        while " missing" not in row and " is watched (" in client.ask(f"release {row.split()[1]}").last:
-            pass  # its watcher's end has not been noticed yet
+        line = row.split()[1]
+        if " missing" not in row:  # a watcher's end may not have been noticed yet
+            harness.wait_until(lambda line=line: " is watched (" not in client.ask(f"release {line}").last,
+                               f"nobody watches {line}: does another client of the target?")
     target.disconnect()
 
 

@@ -15,9 +15,9 @@ GAP = re.compile(r"event gap (\S+) lost=(\d+) level=([01]) time=(\d+)\.(\d{9})")
 
 
 def watch(target, client, wires):
+    client.ok("config " + " ".join(wire.line for wire in wires) + " input debounce=0ms")
     for wire in wires:
         target.far_end(wire).drive(0)
-    client.ok("config " + " ".join(wire.line for wire in wires) + " input debounce=0ms")
     client.ok("watch " + " ".join(wire.line for wire in wires))
 
 
@@ -30,6 +30,7 @@ def test_every_edge_is_told_once(target, client, wire):
         assert (edge.line, edge.level, edge.rising) == (wire.line, (n + 1) % 2, n % 2 == 0)
         first = first or edge.sequence
         assert edge.sequence == first + n
+    client.ok("status")
     assert not client.events
 
 
@@ -54,8 +55,8 @@ def test_edges_of_several_lines_come_in_the_order_they_happened(target, client):
 
 def test_clients_are_told_the_same(target, a_wire):
     clients = [target.connect() for _ in range(4)]
-    target.far_end(a_wire).drive(0)
     clients[0].ok(f"config {a_wire.line} input")
+    target.far_end(a_wire).drive(0)
     for client in clients:
         client.ok(f"watch {a_wire.line}")
     for n in range(20):
@@ -66,6 +67,7 @@ def test_clients_are_told_the_same(target, a_wire):
 
 def test_debouncing_swallows_a_bounce_and_tells_where_it_ended(target, client, a_wire):
     """Bounces of nothing in between are far shorter than the period, wherever they come from."""
+    client.ok(f"config {a_wire.line} input")
     target.far_end(a_wire).drive(0)
     client.ok(f"config {a_wire.line} input debounce=200ms")
     client.ok(f"watch {a_wire.line}")
@@ -85,6 +87,7 @@ def test_bursts_grow_until_the_first_loss_and_what_is_lost_is_counted(target, cl
     first = first_loss = None
     rate = 0
     count = 8
+    before = client.status()["gpio"]
     while count <= 8192 and first_loss is None:
         target.far_end(a_wire).toggle(count)
         made += count
@@ -104,7 +107,9 @@ def test_bursts_grow_until_the_first_loss_and_what_is_lost_is_counted(target, cl
         if not lost:
             largest, rate = count, (count - 1) * 10**9 / (edge.time - began)
         count *= 2
+    after = client.status()["gpio"]
     assert not client.events
+    assert (after["edges"] - before["edges"], after["lost-by-kernel"] - before["lost-by-kernel"]) == (told, lost)
     figure("largest burst without a loss", largest, "edges")
     figure("its rate", round(rate), "edges/s")
     if first_loss:
@@ -125,4 +130,6 @@ def test_a_gateway_that_sleeps_loses_what_the_kernel_has_no_room_for_and_no_more
             lost += int(gap[2])
         else:
             told += 1
+    client.ok("status")
+    assert not client.events
     assert (told, lost) == (KEPT, 100 - KEPT)

@@ -63,9 +63,9 @@ def test_everything_at_once_and_the_counters_add_up(target, client, request, fig
     if len(wires) < 2:
         pytest.skip("two wires are needed")
     lines = [wire.line for wire in wires]
+    client.ok("config " + " ".join(lines) + " input debounce=0ms")
     for wire in wires:
         target.far_end(wire).drive(0)
-    client.ok("config " + " ".join(lines) + " input debounce=0ms")
     before = client.status()
     watchers = []
     for _ in range(3):
@@ -95,6 +95,7 @@ def test_everything_at_once_and_the_counters_add_up(target, client, request, fig
         moved[uart.name] += len(data)
 
     with contextlib.ExitStack() as opened:
+        opened.callback(stop.set)
         threads = [background(stop, failures, guests)]
         for uart in target.rig.uarts:
             attached = opened.enter_context(contextlib.closing(target.open_client()))

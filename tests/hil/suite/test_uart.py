@@ -19,7 +19,7 @@ def row(client, uart):
     return found[0]
 
 
-def exchange(target, uart, to_port, to_client, prepare=None):
+def exchange(target, uart, to_port, to_client):
     """Bytes both ways. In a loop, what is sent comes back."""
     client = target.connect()
     client.ok(f"attach {uart.name} raw")
@@ -33,30 +33,11 @@ def exchange(target, uart, to_port, to_client, prepare=None):
                 sent += 1024
             return back == to_port
         with contextlib.closing(target.open_port(uart)) as port:
-            if prepare:
-                prepare(port)
             at_client, at_port = harness.transfer(client, port, to_client, to_port)
         return at_client == to_client and at_port == to_port
     finally:
         client.close()
         target.clients.remove(client)
-
-
-def set_up(port, rate, frame):
-    """The far end's own settings, where it is a serial port of this machine: the emulators have none to set."""
-    import termios
-
-    attributes = termios.tcgetattr(port.fd)
-    attributes[0] = attributes[1] = attributes[3] = 0
-    attributes[2] = termios.CREAD | termios.CLOCAL | {"7": termios.CS7, "8": termios.CS8}[frame[0]] | {
-        "N": 0, "E": termios.PARENB, "O": termios.PARENB | termios.PARODD}[frame[1]] | (
-        termios.CSTOPB if frame[2] == "2" else 0)
-    attributes[4] = attributes[5] = getattr(termios, f"B{rate}")
-    termios.tcsetattr(port.fd, termios.TCSAFLUSH, attributes)
-
-
-def far_settings(uart, rate, frame):
-    return (lambda port: set_up(port, rate, frame)) if uart.far_end not in ("loop", "emulator") else None
 
 
 def test_every_speed(target, client, uart):
@@ -65,7 +46,7 @@ def test_every_speed(target, client, uart):
     for rate in uart.baud_rates:
         assert client.ok(f"uart {uart.name} {rate},8N1").split()[1] == f"{rate},8N1"
         data = rng.randbytes(2048)
-        assert exchange(target, uart, data, data[::-1], far_settings(uart, rate, "8N1")), f"at {rate} baud"
+        assert exchange(target, uart, data, data[::-1]), f"at {rate} baud"
     client.ok(f"uart {uart.name} {before}")
 
 
@@ -75,7 +56,7 @@ def test_every_parity(target, client, uart):
     for frame in FRAMES:
         assert client.ok(f"uart {uart.name} 115200,{frame}").split()[1] == f"115200,{frame}"
         data = bytes(byte & 0x7F if frame[0] == "7" else byte for byte in rng.randbytes(1024))
-        assert exchange(target, uart, data, data[::-1], far_settings(uart, 115200, frame)), f"with {frame}"
+        assert exchange(target, uart, data, data[::-1]), f"with {frame}"
     client.ok(f"uart {uart.name} {before}")
 
 
@@ -105,7 +86,8 @@ def test_a_break_is_counted_and_no_byte_is_lost(target, client, uart):
         while not received.endswith(b"after"):
             received += other.bytes(1)
     assert received.strip(b"\0") == b"after"
-    assert row(client, uart).get("breaks", 0) - breaks in (0, 1)
+    after = row(client, uart)
+    assert "breaks" not in after or after["breaks"] - breaks == 1  # not every driver counts, as that of hvc0
 
 
 @pytest.mark.needs("uart_adapter")
