@@ -8,8 +8,8 @@ import os
 def check_wires(target, client):
     """Says of each wire whether it is there: [(wire, what is wrong with it, or None)].
 
-    Both ends are tried as outputs. While one line is driven high all others are low, so that a wire that leads somewhere
-    else is found, and named.
+    Both ends are tried as outputs. While one line is driven high all others are low, so that a wire that leads
+    somewhere else is found, and named.
     """
     wires = target.rig.wires
     problems = {wire: None for wire in wires}

@@ -30,7 +30,7 @@ class Wire:
 
 @dataclasses.dataclass(frozen=True)
 class Uart:
-    """A serial port of the target. `far_end`: emulator, loop (TXD wired to RXD), or the path of a port of this machine."""
+    """A serial port of the target. `far_end`: emulator, loop (TXD wired to RXD), or a port of this machine."""
 
     name: str
     far_end: str
@@ -90,7 +90,7 @@ def read_wire(place, text):
         if not match:
             return [Wire(text, None)]
         return [Wire(f"{match[1]}{n:0{len(match[2])}d}", None) for n in range(int(match[2]), int(match[3]) + 1)]
-    raise RigError(f"{place}: {text!r} is no wire: write [GPIO17, GPIO27], or GPIO0..GPIO31 where an emulator drives them")
+    raise RigError(f"{place}: {text!r} is no wire: write [GPIO17, GPIO27], or GPIO0..GPIO31 in an emulator")
 
 
 def read_uart(place, value):

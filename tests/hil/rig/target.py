@@ -299,7 +299,8 @@ class Emulation(Target):
     def start(self):
         import machine as machines
         self._machines = machines
-        self.image = ROOT / "build/images" / (self.rig.board + ("" if self.rig.arch == "arm64" else f"-{self.rig.arch}"))
+        suffix = "" if self.rig.arch == "arm64" else f"-{self.rig.arch}"
+        self.image = ROOT / f"build/images/{self.rig.board}{suffix}"
         if not (self.image / "manifest").exists():
             raise RigError(f"there is no image in {self.image}: make hil TARGET={self.rig.name} makes it")
         self._boot()

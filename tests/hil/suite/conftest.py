@@ -133,7 +133,7 @@ def facts_in_junit(request, record_testsuite_property):
 
 @pytest.fixture
 def target(request):
-    """The target. After a test that left the gateway alone it has to be the same gateway still, its lines given back."""
+    """The target. After a test that left the gateway alone it has to be the same gateway still; its lines are free."""
     opened = request.config.stash[KEY].target
     before = uptime(opened)
     yield opened
@@ -199,4 +199,5 @@ def pytest_generate_tests(metafunc):
         if name in metafunc.fixturenames:
             opened = metafunc.config.stash.get(KEY, None)
             found = getattr(opened.rig, values) if opened else ()
-            metafunc.parametrize(name, found, ids=[str(getattr(each, "name", each)).replace("–", "-") for each in found])
+            ids = [str(getattr(each, "name", each)).replace("–", "-") for each in found]
+            metafunc.parametrize(name, found, ids=ids)

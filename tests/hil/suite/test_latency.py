@@ -41,7 +41,8 @@ def check(result, offset, limits, figure, report, request, load):
     report.timeline(request.node.name, f"Edge to client, {load}", {"latency, us": list(enumerate(micros))})
     for name, value in found.items():
         limit = limits.get(f"edge_latency_{name}")
-        assert limit is None or value / 1000 <= limit, f"{name} is {value / 1000:.0f} us, and the rig's limit {limit} us"
+        measured = value / 1000
+        assert limit is None or measured <= limit, f"{name} is {measured:.0f} us, and the rig's limit {limit} us"
 
 
 def start(target, client, wire):
