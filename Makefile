@@ -388,7 +388,7 @@ image_boards   := qemu-virt qemu-imx8mp $(card_boards)
 image_arch     := $(or $(ARCH),arm64)
 image_folder   := build/images/$(BOARD)$(if $(filter-out arm64,$(ARCH)),-$(ARCH))
 image_program  := build/release-$(image_arch)/$(BOARD)/gateway.package
-image_scenario := build/release-$(image_arch)/$(BOARD)/tests/qemu/gpio_scenario
+image_helpers  := $(patsubst %,build/release-$(image_arch)/$(BOARD)/tests/qemu/%,gpio_scenario edge_latency)
 for_image       = $(MAKE) --no-print-directory SETUP=no ARCH=$(image_arch) BOARD=$(BOARD)
 image qemu test-qemu: $(image_folder)/manifest
 $(image_folder)/manifest: FORCE
@@ -401,7 +401,7 @@ image:
 qemu:
 	@exec toolchain/qemu $(PORT:%=--port %) $(PIGPIO_PORT:%=--pigpio-port %) $(ARGS) $(image_folder)
 test-qemu:
-	$(if $(filter qemu-virt,$(BOARD)),+@$(for_image) $(image_scenario))
+	$(if $(filter qemu-virt,$(BOARD)),+@$(for_image) $(image_helpers))
 	$(if $(filter build/images/qemu-virt,$(image_folder)),$\
 	  +@$(foreach board,$(card_boards),$(MAKE) --no-print-directory -s SETUP=no BOARD=$(board) image >/dev/null &&) :)
 	@MILLRACE_QEMU=required MILLRACE_IMAGE=$(image_folder) $(PYTHON) -B -m pytest -q -p no:cacheprovider tests/qemu \
