@@ -152,8 +152,8 @@ class Gpio {
   [[nodiscard]] virtual Result<void> pull(LineAddress line, bool up);
 
   /// Connects two lines of the simulation by a wire: what one drives as an output, the other is
-  /// pulled to, until it is pulled otherwise. A line has one wire, so this takes off any that either
-  /// had; one with itself only does that. Errors: ENOTSUP on real lines.
+  /// pulled to, until it is pulled otherwise. A line has one wire, so this takes off any that
+  /// either had; one with itself only does that. Errors: ENOTSUP on real lines.
   [[nodiscard]] virtual Result<void> wire(LineAddress one, LineAddress other);
 
   /// The electrical level of a simulated line, whoever drives it. Errors: ENOTSUP on real lines.

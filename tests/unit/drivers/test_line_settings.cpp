@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: The Millrace contributors
 
-#include "drivers/line_settings.hpp"
-
 #include <chrono>
 #include <gtest/gtest.h>
 #include <string_view>
 #include <vector>
+
+#include "drivers/line_settings.hpp"
 
 namespace millrace {
 namespace {
@@ -31,10 +31,10 @@ TEST(LineSettings, each_word_sets_one_thing) {
                                .bias = Bias::pull_up,
                                .active_low = true,
                                .debounce = milliseconds(5)}));
-  EXPECT_EQ(change({}, {"output", "drive=open-drain", "level=1"}),
-            (LineSettings{.direction = Direction::output,
-                          .drive = Drive::open_drain,
-                          .output_active = true}));
+  EXPECT_EQ(
+      change({}, {"output", "drive=open-drain", "level=1"}),
+      (LineSettings{
+          .direction = Direction::output, .drive = Drive::open_drain, .output_active = true}));
 }
 
 TEST(LineSettings, what_is_not_named_stays) {
