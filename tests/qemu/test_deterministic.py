@@ -2,13 +2,11 @@
 # SPDX-FileCopyrightText: The Millrace contributors
 """A run in which time is counted in instructions: all that happens, and when, is the same each time."""
 
-import gzip
 import re
 
 import machine as machines
 import pytest
 
-image = machines.program_as_module("image")
 SCENARIO = machines.ROOT / f"build/release-{machines.TARGET.arch}/qemu-virt/tests/qemu/gpio_scenario"
 pytestmark = pytest.mark.on("virt")
 
@@ -56,20 +54,10 @@ poweroff -f
 """
 
 
-def add_scenario(folder):
-    """The kernel unpacks one archive after the other: what is in this one takes the place of what is in the image's."""
-    archive = image.Archive()
-    archive.add_file("usr/sbin/scenario", SCRIPT.encode(), executable=True)
-    archive.add_file("usr/sbin/gpio_scenario", SCENARIO.read_bytes(), executable=True)
-    archive.add_file("etc/inittab", b"::wait:/usr/sbin/scenario\n")
-    (folder / "initramfs.gz").unlink()
-    both = (machines.IMAGE / "initramfs.gz").read_bytes() + gzip.compress(archive.bytes(), 1, mtime=0)
-    (folder / "initramfs.gz").write_bytes(both)
-
-
 def trace(folder):
     """All that the console shows, with the kernel's messages and their time."""
-    machine = machines.Machine(folder, append="loglevel=7", deterministic=True, prepare=add_scenario)
+    machine = machines.Machine(folder, append="loglevel=7", deterministic=True,
+                               prepare=lambda folder: machines.run_instead(folder, SCRIPT, SCENARIO))
     try:
         assert machine.wait() == 0, machine.log()
         return machine.console().replace("\r", "")

@@ -3,7 +3,6 @@
 """From an edge to a client: the gateway beside a program that does nothing else. Time is counted in instructions here,
 so the ratio is the same in every run, and can be asserted."""
 
-import gzip
 import re
 
 import machine as machines
@@ -11,7 +10,6 @@ import pytest
 
 pytestmark = pytest.mark.on("virt arm64")
 
-image = machines.program_as_module("image")
 PROGRAM = machines.ROOT / "build/release-arm64/qemu-virt/tests/qemu/edge_latency"
 MOST = 1.3  # times as long as the blocking program takes, at the median
 
@@ -29,16 +27,7 @@ poweroff -f
 
 
 def test_the_gateway_is_hardly_slower_than_a_program_that_does_nothing_else(start_machine):
-    def add_programs(folder):
-        archive = image.Archive()
-        archive.add_file("usr/sbin/scenario", SCRIPT.encode(), executable=True)
-        archive.add_file("usr/sbin/edge_latency", PROGRAM.read_bytes(), executable=True)
-        archive.add_file("etc/inittab", b"::wait:/usr/sbin/scenario\n")
-        (folder / "initramfs.gz").unlink()
-        both = (machines.IMAGE / "initramfs.gz").read_bytes() + gzip.compress(archive.bytes(), 1, mtime=0)
-        (folder / "initramfs.gz").write_bytes(both)
-
-    machine = start_machine(deterministic=True, prepare=add_programs)
+    machine = start_machine(deterministic=True, prepare=lambda folder: machines.run_instead(folder, SCRIPT, PROGRAM))
     assert machine.wait() == 0, machine.log()
     found = re.search(r"blocking p50=(\d+) p99=(\d+) gateway p50=(\d+) p99=(\d+)", machine.console())
     assert found, machine.console()
