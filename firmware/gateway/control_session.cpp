@@ -7,14 +7,13 @@
 #include <ranges>
 #include <utility>
 
+#include "firmware/gateway/client_stream.hpp"
 #include "firmware/gateway/control_server.hpp"
 #include "hal/io.hpp"
 #include "hal/slice.hpp"
 
 namespace millrace {
 namespace {
-
-using Status = hal::Transfer::Status;
 
 /// What a session does in one go before others get their turn.
 constexpr int rounds = 64;
@@ -109,53 +108,22 @@ void ControlSession::receive() {
   if (input_ended_ || input_.full()) {
     return;
   }
-  const auto free = input_.claim_write();
-  const auto transfer = hal::read(connection_.get(), free.first, free.second);
-  switch (transfer.status) {
-    case Status::done:
-      input_.commit_write(transfer.count);
-      break;
-    case Status::would_block:
-      break;
-    case Status::closed:
-      if (transfer.error != 0) {
-        close();
-      } else {
-        input_ended_ = true;
-      }
-      break;
-    case Status::failed:
-      close();
-      break;
+  const Input input = receive_into(input_, connection_.get());
+  input_ended_ = input == Input::ended;
+  if (input == Input::broken) {
+    close();
   }
 }
 
 void ControlSession::flush() {
-  while (!output_.empty()) {
-    const auto pieces = output_.claim_read();
-    const auto transfer = hal::send(connection_.get(), pieces.first, pieces.second);
-    if (transfer.status == Status::would_block) {
-      return;
-    }
-    if (!transfer.done()) {
-      close();
-      return;
-    }
-    output_.commit_read(transfer.count);
+  if (!send_from(output_, connection_.get())) {
+    close();
   }
 }
 
 void ControlSession::update_interest(bool more) {
-  // Errors are reported anyway: a reset is noticed even while we don't read. Once noticed it would
-  // be reported for ever, so we listen no more until there is room to read what was sent before it.
-  Events interest = hung_up_ ? Events::none : Events::error;
-  if (!input_ended_ && !input_.full()) {
-    interest |= Events::readable;
-  }
-  if (!output_.empty() || more) {
-    interest |= Events::writable;
-  }
-  (void)server_->reactor().modify(watch_, interest);
+  (void)server_->reactor().modify(
+      watch_, interest_in(!input_ended_ && !input_.full(), !output_.empty() || more, hung_up_));
 }
 
 void ControlSession::pump() {

@@ -6,15 +6,14 @@
 #include <array>
 #include <utility>
 
+#include "firmware/gateway/client_stream.hpp"
 #include "firmware/gateway/pigpio_server.hpp"
-#include "hal/io.hpp"
 
 namespace millrace {
 namespace {
 
 using pigpio::Answer;
 using pigpio::Code;
-using Status = hal::Transfer::Status;
 
 /// What a session does in one go before others get their turn.
 constexpr int rounds = 64;
@@ -67,42 +66,22 @@ void PigpioSession::receive() {
   if (input_ended_ || input_.full()) {
     return;
   }
-  const auto free = input_.claim_write();
-  const auto transfer = hal::read(connection_.get(), free.first, free.second);
-  if (transfer.done()) {
-    input_.commit_write(transfer.count);
-  } else if (transfer.status == Status::closed && transfer.error == 0) {
-    input_ended_ = true;
-  } else if (transfer.status != Status::would_block) {
+  const Input input = receive_into(input_, connection_.get());
+  input_ended_ = input == Input::ended;
+  if (input == Input::broken) {
     close();
   }
 }
 
 void PigpioSession::flush() {
-  while (!output_.empty()) {
-    const auto pieces = output_.claim_read();
-    const auto transfer = hal::send(connection_.get(), pieces.first, pieces.second);
-    if (transfer.status == Status::would_block) {
-      return;
-    }
-    if (!transfer.done()) {
-      close();
-      return;
-    }
-    output_.commit_read(transfer.count);
+  if (!send_from(output_, connection_.get())) {
+    close();
   }
 }
 
 void PigpioSession::update_interest(bool more) {
-  // As ControlSession::update_interest().
-  Events interest = hung_up_ ? Events::none : Events::error;
-  if (!input_ended_ && !input_.full()) {
-    interest |= Events::readable;
-  }
-  if (!output_.empty() || more) {
-    interest |= Events::writable;
-  }
-  (void)server_->reactor().modify(watch_, interest);
+  (void)server_->reactor().modify(
+      watch_, interest_in(!input_ended_ && !input_.full(), !output_.empty() || more, hung_up_));
 }
 
 void PigpioSession::pump() {

@@ -2,21 +2,16 @@
 # SPDX-FileCopyrightText: The Millrace contributors
 """System calls that clients of pigpiod cost: none when nothing happens, few when something does."""
 
-import shutil
 import time
 
 import pytest
-from harness import NB, NOIB, PROGRAM, READ
-from test_syscalls import RECEIVES, SENDS, WAITS, Trace, check_only, count
+from harness import NB, NOIB, READ
+from test_syscalls import RECEIVES, SENDS, WAITS, check_only, count, tracer
 
 
 @pytest.fixture
 def trace(pigpiod, tmp_path):
-    if b"__tsan_init" in PROGRAM.read_bytes():
-        pytest.skip("ThreadSanitizer has a thread of its own, which makes system calls")
-    if not shutil.which("strace"):
-        pytest.skip("strace is not installed")
-    return lambda: Trace(pigpiod, tmp_path)
+    return tracer(pigpiod, tmp_path)
 
 
 def test_32_lines_watched_cost_nothing_while_nothing_happens(pigpiod, trace):

@@ -53,13 +53,18 @@ class Trace:
         return [(re.match(r"(?:<\.\.\. )?(\w+)", line)[1], line) for line in between]
 
 
-@pytest.fixture
-def trace(gateway, tmp_path):
+def tracer(gateway, folder):
+    """Begins to trace a gateway, when called."""
     if b"__tsan_init" in PROGRAM.read_bytes():
         pytest.skip("ThreadSanitizer has a thread of its own, which makes system calls")
     if not shutil.which("strace"):
         pytest.skip("strace is not installed")
-    return lambda: Trace(gateway, tmp_path)
+    return lambda: Trace(gateway, folder)
+
+
+@pytest.fixture
+def trace(gateway, tmp_path):
+    return tracer(gateway, tmp_path)
 
 
 def count(calls, names):

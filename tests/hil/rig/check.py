@@ -5,6 +5,7 @@
 import contextlib
 import os
 
+
 def check_wires(target, client):
     """Says of each wire whether it is there: [(wire, what is wrong with it, or None)].
 
