@@ -302,23 +302,36 @@ what-scripts-need: $(gateway) $(examples) $(helpers) $(within_budget) $(if $(SAN
 # even addresses, or else where the linker happens to put them makes differences of 30 %.
 bench_compile  := $(if $(LWRB),$(subst $(lwrb_include),,$(compile)) -DMILLRACE_BENCH_LWRB,$(compile)) \
                   -falign-functions=64 -falign-loops=32
-bench_programs := $(patsubst tests/bench/%.cpp,$(out)/bench/%,$(wildcard tests/bench/*.cpp))
+bench_rings   := $(out)/bench/bench_ring_buffer
+bench_loops   := $(patsubst tests/bench/loops/%.cpp,$(out)/bench/%,$(wildcard tests/bench/loops/*.cpp))
+bench_load    := $(out)/bench/echo_load
 $(out)/bench/flags: FORCE
 	$(call record,$(bench_compile))
 $(out)/bench/obj/%.o: %.cpp $(out)/bench/flags
 	$(call step,CXX,$<)
-	$(Q)$(bench_compile) $(warnings) -MMD -MP -c -o $@ $<
+	$(Q)$(bench_compile) $(warnings) $(bench_warnings) -MMD -MP -c -o $@ $<
+$(out)/bench/obj/tests/bench/loops/asio.o: bench_warnings := -Wno-null-dereference # what asio is said to do
 $(out)/bench/lwrb.o: $(filter %/lwrb.c,$(lwrb_sources)) $(out)/bench/flags
 	$(call step,CC,$<)
 	$(Q)$(CC) -std=c11 -O2 -w -falign-functions=64 -falign-loops=32 -I$(LWRB)/lwrb/src/include -c -o $@ $<
 	$(Q)nm --defined-only --extern-only $@ | sed 's/.* \(.*\)/\1 original_\1/' >$@.names
 	$(Q)$(OBJCOPY) --redefine-syms=$@.names $@
-$(bench_programs): $(out)/bench/%: $(out)/bench/obj/tests/bench/%.o $(out)/bench/obj/hal/compat/lwrb/lwrb.o \
-                   $(if $(LWRB),$(out)/bench/lwrb.o)
+$(bench_rings): $(out)/bench/obj/tests/bench/bench_ring_buffer.o $(out)/bench/obj/hal/compat/lwrb/lwrb.o \
+                $(if $(LWRB),$(out)/bench/lwrb.o)
+$(bench_load): $(out)/bench/obj/tests/bench/echo_load.o
+$(bench_loops): $(out)/bench/%: $(out)/bench/obj/tests/bench/loops/%.o
+$(out)/bench/millrace: $(patsubst %.cpp,$(out)/bench/obj/%.o,$(filter firmware/reactor/% hal/%,$(lib_sources)))
+$(out)/bench/millrace: $(out)/libgpiod.a
+$(out)/bench/libev: bench_libs := -lev
+$(out)/bench/libevent $(out)/bench/libevent_precise: bench_libs := -levent_core -levent_pthreads
+$(out)/bench/libuv: bench_libs := -luv
+$(out)/bench/sd_event: bench_libs := -lsystemd
+$(bench_rings) $(bench_load) $(bench_loops):
 	$(call step,LINK,$@)
-	$(Q)$(CXX) -pthread $(sanitize) $(CXXFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^)
-bench: $(bench_programs)
-	@for program in $^; do $$program $(ARGS) || exit 1; done
+	$(Q)$(CXX) -pthread -Wl,--gc-sections $(sanitize) $(CXXFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(bench_libs)
+bench: $(if $(filter rings,$(BENCH)),$(bench_rings),$(bench_loops) $(bench_load) $(if $(BENCH),,$(bench_rings)))
+	@$(if $(filter rings,$(BENCH)),$< $(ARGS),$(PYTHON) tests/bench/bench --programs $(out)/bench --output build/bench \
+	  $(if $(QUICK),--quick) $(BENCH) $(ARGS))
 
 FUZZ_CXX      ?= clang++-19
 SECONDS       ?= 60

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: The Millrace contributors
+"""Runs the programs of tests/bench/loops/: for time, for their system calls, for their instructions."""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+LOOPS = ["epoll", "millrace", "libev", "libevent", "libevent_precise", "libuv", "asio", "sd_event", "poll", "select"]
+OTHER_SERVERS = {"node": ["node", str(HERE / "echo_node.js")], "asyncio": ["/usr/bin/python3", str(HERE / "echo_asyncio.py")]}
+DEADLINE = 300  # seconds
+
+_processors = sorted(os.sched_getaffinity(0))
+CPU, OTHER_CPU = _processors[0], _processors[-1]
+
+
+class Failed(Exception):
+    """A program did not do its work: what it said."""
+
+
+def loop_command(programs: pathlib.Path, loop: str, workload: str, arguments: dict) -> list[str]:
+    words = [f"{name}={value}" for name, value in arguments.items()]
+    return [str(programs / loop), workload, f"cpu={CPU}", f"other={OTHER_CPU}", *words]
+
+
+def _check(command: list[str], status: int, said: str) -> None:
+    if status != 0:
+        raise Failed(f"{' '.join(command)} ended with {status}: {said.strip()}")
+
+
+def run(programs: pathlib.Path, loop: str, workload: str, arguments: dict, prefix: tuple = ()) -> dict:
+    """The numbers that the program printed."""
+    command = [*prefix, *loop_command(programs, loop, workload, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    _check(command, done.returncode, done.stderr)
+    return json.loads(done.stdout)
+
+
+def echo_command(programs: pathlib.Path, server: str) -> list[str]:
+    if server in OTHER_SERVERS:
+        return ["taskset", "-c", str(CPU), *OTHER_SERVERS[server]]
+    return loop_command(programs, server, "echo", {})
+
+
+def run_echo(programs: pathlib.Path, server: str, arguments: dict, prefix: tuple = ()) -> dict:
+    """The server on one processor, tests/bench/echo_load.cpp on another; `prefix`: what the server runs under."""
+    command = [*prefix, *echo_command(programs, server)]
+    with tempfile.TemporaryFile("w+") as said, \
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True) as process:
+        try:
+            port = process.stdout.readline().strip()
+            if not port:
+                process.wait(DEADLINE)
+                said.seek(0)
+                _check(command, process.returncode or 1, said.read())
+            words = [f"{name}={value}" for name, value in {**arguments, "port": port, "cpu": OTHER_CPU}.items()]
+            load = [str(programs / "echo_load"), f"pid={process.pid}", *words]
+            done = subprocess.run(load, capture_output=True, text=True, timeout=DEADLINE, check=False)
+            _check(load, done.returncode, done.stderr)
+            result = json.loads(done.stdout)
+            process.wait(DEADLINE)
+            said.seek(0)
+            text = said.read()
+            _check(command, process.returncode, text)
+            return {**result, "said": text}
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+
+
+def _slope(measure, arguments: dict, key: str, lengths: tuple[int, int]) -> float:
+    """What one more event costs: start and end cancel out."""
+    (few, few_events), (many, many_events) = [measure({**arguments, key: length}) for length in lengths]
+    return (many - few) / (many_events - few_events)
+
+
+def system_calls(programs: pathlib.Path, server: str, workload: str, arguments: dict, key: str,
+                 lengths: tuple[int, int], events: str = "events") -> float:
+    """System calls for each event, by strace: of all threads, in two runs of different length."""
+
+    def count(run_arguments: dict) -> tuple[int, float]:
+        with tempfile.NamedTemporaryFile("r") as file:
+            prefix = ("strace", "-f", "-c", "-U", "calls,name", "-o", file.name)
+            if workload == "echo":
+                result = run_echo(programs, server, run_arguments, prefix)
+                return _strace_total(file.read()), result["requests"]
+            result = run(programs, server, workload, run_arguments, prefix)
+            return _strace_total(file.read()), result[events]
+
+    return _slope(count, arguments, key, lengths)
+
+
+def _strace_total(text: str) -> int:
+    return int(re.search(r"^\s*(\d+)\s+total$", text, re.MULTILINE)[1])
+
+
+def instructions(programs: pathlib.Path, server: str, workload: str, arguments: dict, key: str,
+                 lengths: tuple[int, int]) -> float:
+    """User-space instructions for each event, by valgrind's callgrind, in two runs of different length."""
+    if not shutil.which("valgrind"):
+        raise Failed("valgrind is not there: toolchain/setup bench installs it")
+
+    def count(run_arguments: dict) -> tuple[int, float]:
+        with tempfile.NamedTemporaryFile("r") as log:
+            prefix = ("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", f"--log-file={log.name}")
+            if workload == "echo":
+                result = run_echo(programs, server, run_arguments, prefix)
+                return _collected(log.read()), result["requests"]
+            result = run(programs, server, workload, run_arguments, prefix)
+            return _collected(log.read()), result["events"]
+
+    return _slope(count, arguments, key, lengths)
+
+
+def _collected(text: str) -> int:
+    return int(re.search(r"Collected : (\d+)", text)[1])
