@@ -320,8 +320,8 @@ $(bench_rings): $(out)/bench/obj/tests/bench/bench_ring_buffer.o $(out)/bench/ob
                 $(if $(LWRB),$(out)/bench/lwrb.o)
 $(bench_load): $(out)/bench/obj/tests/bench/echo_load.o
 $(bench_loops): $(out)/bench/%: $(out)/bench/obj/tests/bench/loops/%.o
-$(out)/bench/millrace: $(patsubst %.cpp,$(out)/bench/obj/%.o,$(filter firmware/reactor/% hal/%,$(lib_sources)))
-$(out)/bench/millrace: $(out)/libgpiod.a
+bench_ours := $(patsubst %.cpp,$(out)/bench/obj/%.o,$(filter firmware/reactor/% hal/%,$(lib_sources))) $(out)/libgpiod.a
+$(out)/bench/millrace $(out)/bench/millrace_small: $(bench_ours)
 $(out)/bench/libev: bench_libs := -lev
 $(out)/bench/libevent $(out)/bench/libevent_precise: bench_libs := -levent_core -levent_pthreads
 $(out)/bench/libuv: bench_libs := -luv

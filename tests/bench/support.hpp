@@ -19,6 +19,7 @@
 #include <string_view>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 namespace millrace::bench {
@@ -143,6 +144,22 @@ inline void run_on(std::int64_t processor) {
   }
 }
 
+/// The calling thread runs on any processor but that one, if there are more.
+inline void stay_off(std::int64_t processor) {
+  const auto count = ::sysconf(_SC_NPROCESSORS_CONF);
+  if (processor < 0 || count < 2) {
+    return;
+  }
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (std::int64_t other = 0; other < count; ++other) {
+    if (other != processor) {
+      CPU_SET(static_cast<unsigned>(other), &set);
+    }
+  }
+  ::pthread_setaffinity_np(::pthread_self(), sizeof set, &set);
+}
+
 /// How many descriptors can be open: the hard limit, which becomes the soft one.
 inline std::size_t raise_descriptor_limit() {
   rlimit limit{};
@@ -157,6 +174,13 @@ inline std::size_t as_many_as_fit(std::size_t wanted, std::size_t each) {
   constexpr std::size_t others = 64;  // the program's, the loop's, the workload's
   const std::size_t limit = raise_descriptor_limit();
   return wanted * each + others <= limit ? wanted : (limit - others) / each / 100 * 100;
+}
+
+/// An object that is never destroyed: what loops do with what they still watch then is neither the
+/// same nor measured.
+template <class T, class... Arguments>
+T& make_lasting(Arguments&&... arguments) {
+  return *new T(std::forward<Arguments>(arguments)...);
 }
 
 /// A pipe whose ends do not block.

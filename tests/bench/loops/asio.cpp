@@ -32,7 +32,8 @@ void throw_exception(const Exception& /*exception*/) {
 namespace {
 
 using namespace millrace::bench;
-// Of the context's own executor: any_io_executor, which they have otherwise, costs 200 instructions.
+// Of the context's own executor: any_io_executor, which they have otherwise, costs 200
+// instructions.
 using Executor = asio::io_context::executor_type;
 using Descriptor = asio::posix::basic_stream_descriptor<Executor>;
 using Clock = std::chrono::steady_clock;
@@ -96,8 +97,8 @@ class Loop {
     void open(Loop& loop, Object& object) {
       timer_.emplace(loop.context_);
       object_ = &object;
-      arm_ = [](Timer& self, Nanoseconds delay) {
-        self.timer_->expires_after(std::chrono::nanoseconds(delay));
+      arm_ = [](Timer& self, Nanoseconds deadline) {
+        self.timer_->expires_at(Clock::time_point(std::chrono::nanoseconds(deadline)));
         self.timer_->async_wait(
             [object = static_cast<Object*>(self.object_)](const asio::error_code& error) {
               if (!error) {
@@ -106,13 +107,13 @@ class Loop {
             });
       };
     }
-    void arm(Nanoseconds delay) { arm_(*this, delay); }
+    void arm(Nanoseconds time, Nanoseconds delay) { arm_(*this, time + delay); }
     void cancel() { timer_->cancel(); }
 
    private:
     std::optional<SteadyTimer> timer_;
     void* object_ = nullptr;
-    void (*arm_)(Timer& self, Nanoseconds delay) = nullptr;
+    void (*arm_)(Timer& self, Nanoseconds deadline) = nullptr;
   };
 
   class Post {
@@ -132,6 +133,24 @@ class Loop {
     asio::io_context* context_ = nullptr;
     void* object_ = nullptr;
     void (*post_)(Post& self) = nullptr;
+  };
+
+  template <auto Method, class Object>
+  class Mailbox {
+   public:
+    void open(Loop& loop, Object& object) {
+      context_ = &loop.context_;
+      object_ = &object;
+    }
+    /// From any thread.
+    bool post(Nanoseconds value) {
+      asio::post(*context_, [object = object_, value] { (object->*Method)(value); });
+      return true;
+    }
+
+   private:
+    asio::io_context* context_ = nullptr;
+    Object* object_ = nullptr;
   };
 
   /// Of a TCP connection: asio's own.

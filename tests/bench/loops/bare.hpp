@@ -130,7 +130,7 @@ class BareLoop : public Waiter {
       loop_ = &loop;
       item_.callback = Callback::to<Method>(object);
     }
-    void arm(Nanoseconds delay) { loop_->heap_.arm(item_, now() + delay); }
+    void arm(Nanoseconds time, Nanoseconds delay) { loop_->heap_.arm(item_, time + delay); }
     void cancel() { loop_->heap_.cancel(item_); }
 
    private:

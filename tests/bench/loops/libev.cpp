@@ -57,7 +57,7 @@ class Loop {
       timer_.data = &object;
     }
     // ev_timer_again() moves it in place, but is for those that repeat.
-    void arm(Nanoseconds delay) {
+    void arm(Nanoseconds /*time*/, Nanoseconds delay) {
       ev_timer_stop(loop_, &timer_);
       ev_timer_set(&timer_, static_cast<double>(delay) * 1e-9, 0);
       ev_timer_start(loop_, &timer_);
@@ -86,6 +86,26 @@ class Loop {
    private:
     struct ev_loop* loop_ = nullptr;
     ev_prepare watcher_{};
+  };
+
+  /// Wakes the loop, from any thread.
+  class Wake {
+   public:
+    template <auto Method, class Object>
+    void open(Loop& loop, Object& object) {
+      loop_ = loop.loop_;
+      const auto call = [](struct ev_loop*, ev_async* self, int) {
+        (static_cast<Object*>(self->data)->*Method)({});
+      };
+      ev_async_init(&async_, call);
+      async_.data = &object;
+      ev_async_start(loop_, &async_);
+    }
+    void wake() { ev_async_send(loop_, &async_); }
+
+   private:
+    struct ev_loop* loop_ = nullptr;
+    ev_async async_{};
   };
 
   void run() { ev_run(loop_, 0); }

@@ -59,7 +59,7 @@ class Loop {
     void open(Loop& loop, Object& object) {
       evtimer_assign(&event_, loop.base_, (&call<Method, Object>), &object);
     }
-    void arm(Nanoseconds delay) {
+    void arm(Nanoseconds /*time*/, Nanoseconds delay) {
       const timeval time{.tv_sec = delay / 1'000'000'000,
                          .tv_usec = (delay % 1'000'000'000 + 999) / 1000};
       evtimer_add(&event_, &time);
@@ -82,9 +82,24 @@ class Loop {
     event event_{};
   };
 
+  /// Wakes the loop, from any thread.
+  class Wake {
+   public:
+    template <auto Method, class Object>
+    void open(Loop& loop, Object& object) {
+      event_assign(&event_, loop.base_, -1, 0, &call<Method, Object>, &object);
+    }
+    void wake() { event_active(&event_, EV_READ, 0); }
+
+   private:
+    event event_{};
+  };
+  /// Has the loop take locks: to be called before it is made, where other threads wake it.
+  static void prepare_for_threads() { evthread_use_pthreads(); }
+
   void run() { event_base_loop(base_, EVLOOP_NO_EXIT_ON_EMPTY); }
   void stop() { event_base_loopbreak(base_); }
-  void turn() { event_base_loop(base_, EVLOOP_NONBLOCK); }
+  void turn() { event_base_loop(base_, EVLOOP_ONCE | EVLOOP_NONBLOCK); }
 
  private:
   template <auto Method, class Object>

@@ -51,7 +51,7 @@ class Loop {
       timer_.data = &object;
       call_ = [](uv_timer_t* timer) { (static_cast<Object*>(timer->data)->*Method)({}); };
     }
-    void arm(Nanoseconds delay) {
+    void arm(Nanoseconds /*time*/, Nanoseconds delay) {
       uv_timer_start(&timer_, call_, static_cast<std::uint64_t>((delay + 999'999) / 1'000'000), 0);
     }
     void cancel() { uv_timer_stop(&timer_); }
@@ -59,6 +59,21 @@ class Loop {
    private:
     uv_timer_t timer_{};
     uv_timer_cb call_ = nullptr;
+  };
+
+  /// Wakes the loop, from any thread.
+  class Wake {
+   public:
+    template <auto Method, class Object>
+    void open(Loop& loop, Object& object) {
+      const auto call = [](uv_async_t* self) { (static_cast<Object*>(self->data)->*Method)({}); };
+      checked(uv_async_init(&loop.loop_, &async_, call), "uv_async_init");
+      async_.data = &object;
+    }
+    void wake() { uv_async_send(&async_); }
+
+   private:
+    uv_async_t async_{};
   };
 
   /// Of a TCP connection: libuv's own, with what can be written at once written at once.

@@ -14,13 +14,27 @@ namespace {
 using namespace millrace;
 using bench::Nanoseconds;
 
+#ifdef MILLRACE_BENCH_SMALL
+constexpr ReactorLimits limits{.fds = 4'100, .timers = 1'000};
+#else
 constexpr ReactorLimits limits{
     .fds = 25'000, .timers = 100'100, .messages = 4'096, .mailbox = 4'096, .poll_batch = 128};
+#endif
 StaticReactor<limits> reactor;
 
 class Loop {
  public:
   using Event = const Message&;
+
+  /// What the reactor sets apart for each.
+  static constexpr double watch_bytes =
+      static_cast<double>(sizeof(StaticReactor<ReactorLimits{.fds = 2000}>) -
+                          sizeof(StaticReactor<ReactorLimits{.fds = 1000}>)) /
+      1000;
+  static constexpr double timer_bytes =
+      static_cast<double>(sizeof(StaticReactor<ReactorLimits{.timers = 2000}>) -
+                          sizeof(StaticReactor<ReactorLimits{.timers = 1000}>)) /
+      1000;
 
   Loop() { or_exit(reactor.open(), "loop"); }
 
@@ -47,7 +61,9 @@ class Loop {
     void open(Loop& /*loop*/, Object& object) {
       id_ = or_exit(reactor.add_timer(Handler::to<Method>(object)), "timer");
     }
-    void arm(Nanoseconds delay) { reactor.arm_after(id_, Duration(delay)); }
+    void arm(Nanoseconds time, Nanoseconds delay) {
+      reactor.arm_at(id_, Instant(Duration(time + delay)));
+    }
     void cancel() { reactor.cancel(id_); }
 
    private:
@@ -64,6 +80,24 @@ class Loop {
 
    private:
     Handler handler_;
+  };
+
+  template <auto Method, class Object>
+  class Mailbox {
+   public:
+    void open(Loop& /*loop*/, Object& object) { object_ = &object; }
+    /// From any thread. False: it is full.
+    bool post(Nanoseconds value) {
+      Message message;
+      message.store(value);
+      return reactor.post_from_any_thread(Handler::to<&Mailbox::on_message>(*this), message)
+          .has_value();
+    }
+
+   private:
+    void on_message(const Message& message) { (object_->*Method)(message.load<Nanoseconds>()); }
+
+    Object* object_ = nullptr;
   };
 
   void run() { (void)or_exit(reactor.run(), "loop"); }

@@ -52,8 +52,8 @@ class Loop {
           "sd_event_add_time");
       checked(sd_event_source_set_enabled(source_, SD_EVENT_OFF), "sd_event_source_set_enabled");
     }
-    void arm(Nanoseconds delay) {
-      sd_event_source_set_time(source_, static_cast<std::uint64_t>((now() + delay + 999) / 1000));
+    void arm(Nanoseconds time, Nanoseconds delay) {
+      sd_event_source_set_time(source_, static_cast<std::uint64_t>((time + delay + 999) / 1000));
       sd_event_source_set_enabled(source_, SD_EVENT_ONESHOT);
     }
     void cancel() { sd_event_source_set_enabled(source_, SD_EVENT_OFF); }
@@ -87,10 +87,7 @@ class Loop {
     }
   }
   void stop() { stopped_ = true; }
-  void turn() {
-    while (checked(sd_event_run(loop_, 0), "sd_event_run") > 0) {
-    }
-  }
+  void turn() { checked(sd_event_run(loop_, 0), "sd_event_run"); }
 
  private:
   sd_event* loop_ = nullptr;

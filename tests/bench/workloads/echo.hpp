@@ -73,21 +73,27 @@ struct EchoOf<Loop> {
   using Type = typename Loop::Echo;
 };
 
+inline int listen_on_loopback() {
+  const int listener =
+      checked(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket");
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  checked(::bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address), "bind");
+  checked(::listen(listener, 1024), "listen");
+  return listener;
+}
+
 /// A server on 127.0.0.1 that prints its port and ends when its last connection has: the load and
 /// the time are those of tests/bench/echo_load.cpp.
 template <class Loop>
 class EchoServer {
  public:
   explicit EchoServer(Loop& loop) : loop_(loop) {
-    listener_ = checked(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket");
     sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t length = sizeof address;
-    auto* const generic = reinterpret_cast<sockaddr*>(&address);
-    checked(::bind(listener_, generic, length), "bind");
-    checked(::listen(listener_, 1024), "listen");
-    checked(::getsockname(listener_, generic, &length), "getsockname");
+    checked(::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &length),
+            "getsockname");
     std::printf("%d\n", ntohs(address.sin_port));
     std::fflush(stdout);
     watch_.template open<&EchoServer::on_connection>(loop, listener_, *this);
@@ -107,9 +113,7 @@ class EchoServer {
     const int on = 1;
     checked(::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), "TCP_NODELAY");
     ++open_;
-    // Never freed: some loops hold on to them for a while, and it is not what is measured.
-    auto* const connection = new Connection;
-    connection->template open<&EchoServer::on_closed>(loop_, fd, *this);
+    make_lasting<Connection>().template open<&EchoServer::on_closed>(loop_, fd, *this);
   }
   void on_closed(int /*fd*/) {
     if (--open_ == 0) {
@@ -118,7 +122,7 @@ class EchoServer {
   }
 
   Loop& loop_;
-  int listener_ = -1;
+  int listener_ = listen_on_loopback();
   typename Loop::Watch watch_;
   std::size_t open_ = 0;
 };
@@ -127,8 +131,7 @@ template <class Loop>
 void echo(const Arguments& /*arguments*/, Report& report) {
   raise_descriptor_limit();
   Loop loop;
-  auto& server = *new EchoServer<Loop>(loop);
-  (void)server;
+  make_lasting<EchoServer<Loop>>(loop);
   loop.run();
   report.add("cpu_ns", static_cast<double>(read_clock(CLOCK_PROCESS_CPUTIME_ID)));
 }
