@@ -331,7 +331,7 @@ $(bench_rings) $(bench_load) $(bench_loops):
 	$(Q)$(CXX) -pthread -Wl,--gc-sections $(sanitize) $(CXXFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(bench_libs)
 bench: $(if $(filter rings,$(BENCH)),$(bench_rings),$(bench_loops) $(bench_load) $(if $(BENCH),,$(bench_rings)))
 	@$(if $(filter rings,$(BENCH)),$< $(ARGS),$(PYTHON) tests/bench/bench --programs $(out)/bench --output build/bench \
-	  $(if $(QUICK),--quick) $(BENCH) $(ARGS))
+	  --compiler $(call quote,$(shell $(CXX) --version | head -n 1)) $(if $(QUICK),--quick) $(BENCH) $(ARGS))
 
 FUZZ_CXX      ?= clang++-19
 SECONDS       ?= 60

@@ -82,11 +82,13 @@ def _slope(measure, arguments: dict, key: str, lengths: tuple[int, int]) -> floa
 
 def system_calls(programs: pathlib.Path, server: str, workload: str, arguments: dict, key: str,
                  lengths: tuple[int, int], events: str = "events") -> float:
-    """System calls for each event, by strace: of all threads, in two runs of different length."""
+    """System calls for each event, by strace, in two runs of different length."""
 
     def count(run_arguments: dict) -> tuple[int, float]:
         with tempfile.NamedTemporaryFile("r") as file:
-            prefix = ("strace", "-f", "-c", "-U", "calls,name", "-o", file.name)
+            counting = ("-c", "-U", "calls,name", "-o", file.name)
+            # The serial ports' far ends are another process, which is none of the loop's business.
+            prefix = ("strace", *counting) if workload == "uart" else ("strace", "-f", *counting)
             if workload == "echo":
                 result = run_echo(programs, server, run_arguments, prefix)
                 return _strace_total(file.read()), result["requests"]
@@ -120,3 +122,35 @@ def instructions(programs: pathlib.Path, server: str, workload: str, arguments: 
 
 def _collected(text: str) -> int:
     return int(re.search(r"Collected : (\d+)", text)[1])
+
+
+def allocations(programs: pathlib.Path, server: str, workload: str, arguments: dict, key: str,
+                lengths: tuple[int, int]) -> dict:
+    """Calls of malloc and its like, by valgrind: those of each event, and all others."""
+
+    def count(length: int) -> tuple[int, float]:
+        with tempfile.NamedTemporaryFile("r") as log:
+            prefix = ("valgrind", "--leak-check=no", f"--log-file={log.name}")
+            if workload == "echo":
+                events = run_echo(programs, server, {**arguments, key: length}, prefix)["requests"]
+            else:
+                events = run(programs, server, workload, {**arguments, key: length}, prefix)["events"]
+            return int(re.search(r"total heap usage: ([\d,]+) allocs", log.read())[1].replace(",", "")), events
+
+    (few, few_events), (many, many_events) = count(lengths[0]), count(lengths[1])
+    per_event = (many - few) / (many_events - few_events)
+    return {"start": few - per_event * few_events, "per_event": per_event}
+
+
+LIBRARIES = {"libev": "libev", "libevent": "libevent_core", "libevent_precise": "libevent_core", "libuv": "libuv",
+             "sd_event": "libsystemd"}
+
+
+def code_size(programs: pathlib.Path, loop: str) -> dict:
+    """KiB of .text: of the program, and of the library that its loop is in."""
+    files = [str(programs / loop)]
+    if loop in LIBRARIES:
+        listed = subprocess.run(["ldd", files[0]], capture_output=True, text=True, check=True).stdout
+        files.append(re.search(rf"{LIBRARIES[loop]}\S* => (\S+)", listed)[1])
+    sizes = subprocess.run(["size", "-A", *files], capture_output=True, text=True, check=True).stdout
+    return {"text_kb": sum(int(size) for size in re.findall(r"^\.text\s+(\d+)", sizes, re.MULTILINE)) / 1024}

@@ -164,7 +164,7 @@ class BareLoop : public Waiter {
   void turn() { turn_for(0); }
 
  private:
-  void turn_for(Nanoseconds timeout) {
+  [[gnu::always_inline]] void turn_for(Nanoseconds timeout) {
     if (!posts_.empty()) {
       timeout = 0;
     } else if (timeout != 0 && !heap_.empty()) {
