@@ -4,6 +4,7 @@
 
 import dataclasses
 import pathlib
+import shutil
 from collections.abc import Callable
 
 import measure
@@ -47,11 +48,15 @@ def run_chain(programs: pathlib.Path, loop: str, case: Case, quick: bool) -> dic
 
 def run_echo(programs: pathlib.Path, loop: str, case: Case, quick: bool) -> dict:
     requests = 20_000 if case.arguments["connections"] == 1 else 100_000
+    if loop == "node" and not shutil.which("node"):
+        return {"skipped": "Node.js is not installed"}
     result = measure.run_echo(programs, loop, {**case.arguments, "requests": requests // (20 if quick else 1)})
     return {key: value for key, value in result.items() if key not in ("said", "requests")}
 
 
 def run_echo_calls(programs: pathlib.Path, loop: str, case: Case, quick: bool) -> dict:
+    if loop == "node" and not shutil.which("node"):
+        return {"skipped": "Node.js is not installed"}
     lengths = (500, 1000) if quick else (2000, 6000)
     return {"calls": measure.system_calls(programs, loop, "echo", case.arguments, "requests", lengths)}
 

@@ -106,7 +106,8 @@ int main(int count, char** texts) {
   }
   Load load(static_cast<std::uint16_t>(arguments.number("port", 0)),
             arguments.size("connections", 64), arguments.size("size", 64));
-  load.ask(requests / 10 + 1);
+  const std::size_t first = requests / 10 + 1;
+  load.ask(first);
   const Nanoseconds start = now();
   const Nanoseconds start_cpu = read_clock(server_time);
   std::vector<Nanoseconds> samples = load.ask(requests);
@@ -116,7 +117,7 @@ int main(int count, char** texts) {
   report.add("requests_per_s", total / (static_cast<double>(now() - start) * 1e-9));
   report.add("cpu_ns", static_cast<double>(cpu) / total);
   report.add_percentiles("latency_ns", samples);
-  report.add("requests", static_cast<double>(requests + requests / 10 + 1));
+  report.add("requests", static_cast<double>(requests + first));
   report.print();
   return 0;
 }

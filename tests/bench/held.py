@@ -17,7 +17,7 @@ RATIO_TOLERANCE = 1.25  # between compilers
 
 
 def key(version_line: str) -> str:
-    """'g++ (Debian 12.2.0-14) 12.2.0' is 'g++ 12 x86_64' on such a machine, 'Debian clang version 19.1.7' 'clang 19 …'."""
+    """'g++ (Debian 12.2.0-14) 12.2.0' is 'g++ 12 x86_64' on such a machine."""
     name = "clang" if "clang" in version_line else "g++"
     numbers = re.findall(r"(?:^|[ -])(\d+)\.\d+\.\d+", version_line)
     major = (numbers[0] if name == "clang" else numbers[-1]) if numbers else "?"

@@ -60,7 +60,7 @@ int run_workload(int count, char** texts) {
   }
   std::fprintf(stderr, "usage: %s WORKLOAD [NAME=NUMBER]..., and workloads are:\n", texts[0]);
   for (const Workload& workload : workloads<Loop>) {
-    std::fprintf(stderr, "  %s\n", workload.name.data());
+    std::fprintf(stderr, "  %.*s\n", static_cast<int>(workload.name.size()), workload.name.data());
   }
   return 2;
 }

@@ -13,7 +13,8 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 LOOPS = ["epoll", "millrace", "libev", "libevent", "libevent_precise", "libuv", "asio", "sd_event", "poll", "select"]
-OTHER_SERVERS = {"node": ["node", str(HERE / "echo_node.js")], "asyncio": ["/usr/bin/python3", str(HERE / "echo_asyncio.py")]}
+OTHER_SERVERS = {"node": ["node", str(HERE / "echo_node.js")],
+                 "asyncio": ["/usr/bin/python3", str(HERE / "echo_asyncio.py")]}
 DEADLINE = 300  # seconds
 
 _processors = sorted(os.sched_getaffinity(0))

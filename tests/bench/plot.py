@@ -36,7 +36,8 @@ def write(path: pathlib.Path, title: str, rows: list[tuple[str, dict]], limit: s
             else:
                 colour = COLOURS.get(loop, OTHERS)
                 parts.append(text(LEFT - 6, y + BAR - 3, loop, 11, anchor="end"))
-                parts.append(f'<rect x="{LEFT}" y="{y}" width="{length(value):.1f}" height="{BAR - 2}" fill="{colour}"/>')
+                parts.append(f'<rect x="{LEFT}" y="{y}" width="{length(value):.1f}" height="{BAR - 2}" '
+                             f'fill="{colour}"/>')
                 ratio = f" ({value / row[limit]:.2f})" if loop != limit and row.get(limit) else ""
                 parts.append(text(LEFT + length(value) + 4, y + BAR - 3, f"{value:,.4g}{ratio}", 11))
             y += BAR

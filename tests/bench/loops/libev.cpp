@@ -14,9 +14,10 @@ class Loop {
  public:
   using Event = NoEvent;
 
-  Loop() : loop_(ev_default_loop(EVBACKEND_EPOLL)) {
+  // Not the default one, which waits for all child processes.
+  Loop() : loop_(ev_loop_new(EVBACKEND_EPOLL)) {
     if (loop_ == nullptr) {
-      give_up("ev_default_loop");
+      give_up("ev_loop_new");
     }
     ev_ref(loop_);  // it runs until stopped, whatever is watched
   }

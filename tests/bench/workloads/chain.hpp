@@ -91,21 +91,23 @@ void chain(const Arguments& arguments, Report& report) {
   const std::size_t idle = as_many_as_fit(wanted_idle, 1);
   if constexpr (requires { Loop::most_descriptors; }) {
     if (2 * pipes + idle + 16 > Loop::most_descriptors) {
-      return report.skip("descriptors past what it can watch");
+      report.skip("descriptors past what it can watch");
+      return;
     }
   }
   Loop loop;
   auto& chain = make_lasting<Chain<Loop>>(loop, pipes, idle);
-  chain.pass(active, writes / 10);
+  const std::size_t first = writes / 10;
+  chain.pass(active, first);
   const Nanoseconds start = now();
   const Nanoseconds start_cpu = cpu_time();
   chain.pass(active, writes);
-  const double events = static_cast<double>(active + writes);
+  const auto events = static_cast<double>(active + writes);
   report.add("cpu_ns", static_cast<double>(cpu_time() - start_cpu) / events);
   report.add("ns", static_cast<double>(now() - start) / events);
   report.add("fds", static_cast<double>(pipes));
   report.add("idle", static_cast<double>(idle));
-  report.add("events", static_cast<double>(active + writes + active + writes / 10));
+  report.add("events", static_cast<double>(active + writes + active + first));
 }
 
 }  // namespace millrace::bench

@@ -121,7 +121,8 @@ void footprint(const Arguments& arguments, Report& report) {
   const std::size_t count = arguments.size("count", 1'000);
   if constexpr (requires { Loop::most_descriptors; }) {
     if (3 * count + 16 > Loop::most_descriptors) {
-      return report.skip("descriptors past what it can watch");
+      report.skip("descriptors past what it can watch");
+      return;
     }
   }
   Loop loop;

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <memory>
-#include <numeric>
 #include <sys/eventfd.h>
 #include <vector>
 
@@ -73,7 +72,9 @@ class Timers {
     Nanoseconds moving = 0;
     Nanoseconds cancelling = 0;
     std::vector<std::size_t> order(count_);
-    std::iota(order.begin(), order.end(), 0);
+    for (std::size_t i = 0; i < count_; ++i) {
+      order[i] = i;
+    }
     for (std::size_t round = 0; round < rounds; ++round) {
       for (std::size_t i = count_; i > 1; --i) {
         std::swap(order[i - 1], order[random_.below(i)]);
