@@ -298,8 +298,9 @@ what-scripts-need: $(gateway) $(examples) $(helpers) $(within_budget) $(if $(SAN
 
 # --- Benchmarks and fuzzing ---
 
-# Our face of LwRB is measured even if LWRB is given; the original then is beside it, under other names. Loops start at
-# even addresses, or else where the linker happens to put them makes differences of 30 %.
+# The reactor beside other loops, and rings beside others. Our face of LwRB is measured even if LWRB is given; the
+# original then is beside it, under other names. Loops start at even addresses, or else where the linker happens to put
+# them makes differences of 30 %.
 bench_compile  := $(if $(LWRB),$(subst $(lwrb_include),,$(compile)) -DMILLRACE_BENCH_LWRB,$(compile)) \
                   -falign-functions=64 -falign-loops=32
 bench_rings   := $(out)/bench/bench_ring_buffer
@@ -320,7 +321,7 @@ $(bench_rings): $(out)/bench/obj/tests/bench/bench_ring_buffer.o $(out)/bench/ob
                 $(if $(LWRB),$(out)/bench/lwrb.o)
 $(bench_load): $(out)/bench/obj/tests/bench/echo_load.o
 $(bench_loops): $(out)/bench/%: $(out)/bench/obj/tests/bench/loops/%.o
-bench_ours := $(patsubst %.cpp,$(out)/bench/obj/%.o,$(filter firmware/reactor/% hal/%,$(lib_sources))) $(out)/libgpiod.a
+bench_ours    := $(patsubst %.cpp,$(out)/bench/obj/%.o,$(filter firmware/reactor/% hal/%,$(lib_sources))) $(out)/libgpiod.a
 $(out)/bench/millrace $(out)/bench/millrace_small: $(bench_ours)
 $(out)/bench/libev: bench_libs := -lev
 $(out)/bench/libevent $(out)/bench/libevent_precise: bench_libs := -levent_core -levent_pthreads
@@ -329,9 +330,13 @@ $(out)/bench/sd_event: bench_libs := -lsystemd
 $(bench_rings) $(bench_load) $(bench_loops):
 	$(call step,LINK,$@)
 	$(Q)$(CXX) -pthread -Wl,--gc-sections $(sanitize) $(CXXFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(bench_libs)
-bench: $(if $(filter rings,$(BENCH)),$(bench_rings),$(bench_loops) $(bench_load) $(if $(BENCH),,$(bench_rings)))
-	@$(if $(filter rings,$(BENCH)),$< $(ARGS),$(PYTHON) tests/bench/bench --programs $(out)/bench --output build/bench \
-	  --compiler $(call quote,$(shell $(CXX) --version | head -n 1)) $(if $(QUICK),--quick) $(BENCH) $(ARGS))
+# BENCH is one or more names of tests/bench/benchmarks.py, or rings, or nothing for all.
+bench_names := $(filter-out rings,$(BENCH))
+bench_all   := $(if $(BENCH),,yes)
+bench: $(if $(bench_names)$(bench_all),$(bench_loops) $(bench_load)) $(if $(filter rings,$(BENCH))$(bench_all),$(bench_rings))
+	$(if $(bench_names)$(bench_all),@$(PYTHON) -B tests/bench/bench --programs $(out)/bench --output build/bench \
+	  --compiler $(call quote,$(shell $(CXX) --version | head -n 1)) $(if $(QUICK),--quick) $(bench_names) $(ARGS))
+	$(if $(filter rings,$(BENCH))$(bench_all),@$(bench_rings) $(if $(bench_all),$(if $(QUICK),1 32 16),$(ARGS)))
 
 FUZZ_CXX      ?= clang++-19
 SECONDS       ?= 60
