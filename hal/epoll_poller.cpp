@@ -101,15 +101,30 @@ Result<void> EpollPoller::reset() {
 }
 
 Result<std::size_t> EpollPoller::wait(std::span<PollEvent> ready, Duration timeout) {
-  if (wait_ == Wait::timerfd) {
-    return wait_with_timerfd(ready, timeout);
+  const bool timed = timeout > Duration::zero() && timeout != forever;
+  if (timed || timer_armed_) {
+    return wait_ == Wait::timerfd ? wait_with_timerfd(ready, timeout) : wait_timed(ready, timeout);
   }
+  return wait_plainly(ready, timeout);
+}
+
+inline Result<std::size_t> EpollPoller::wait_plainly(std::span<PollEvent> ready, Duration timeout) {
+  const int count =
+      // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): same layout, asserted above
+      ::epoll_wait(epoll_.get(), reinterpret_cast<epoll_event*>(ready.data()),
+                   static_cast<int>(ready.size()), timeout <= Duration::zero() ? 0 : -1);
+  if (count < 0) [[unlikely]] {
+    return errno == EINTR ? Result<std::size_t>(0) : fail_errno("epoll_wait failed");
+  }
+  return static_cast<std::size_t>(count);
+}
+
+Result<std::size_t> EpollPoller::wait_timed(std::span<PollEvent> ready, Duration timeout) {
   const timespec limit = to_timespec(timeout);
   const int count =
       // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): same layout, asserted above
       ::epoll_pwait2(epoll_.get(), reinterpret_cast<epoll_event*>(ready.data()),
-                     static_cast<int>(ready.size()), timeout == forever ? nullptr : &limit,
-                     nullptr);
+                     static_cast<int>(ready.size()), &limit, nullptr);
   if (count < 0) {
     return errno == EINTR ? Result<std::size_t>(0) : fail_errno("epoll_pwait2 failed");
   }
@@ -118,22 +133,16 @@ Result<std::size_t> EpollPoller::wait(std::span<PollEvent> ready, Duration timeo
 
 Result<std::size_t> EpollPoller::wait_with_timerfd(std::span<PollEvent> ready, Duration timeout) {
   const bool timed = timeout > Duration::zero() && timeout != forever;
-  if (timed || timer_armed_) {
-    const itimerspec limit{.it_interval = {},
-                           .it_value = timed ? to_timespec(timeout) : timespec{}};
-    if (::timerfd_settime(timer_.get(), 0, &limit, nullptr) != 0) {
-      return fail_errno("timerfd_settime failed");
-    }
-    timer_armed_ = timed;
+  const itimerspec limit{.it_interval = {}, .it_value = timed ? to_timespec(timeout) : timespec{}};
+  if (::timerfd_settime(timer_.get(), 0, &limit, nullptr) != 0) {
+    return fail_errno("timerfd_settime failed");
   }
-  const int count =
-      // NOLINTNEXTLINE(cppcoreguidelines-pro-type-reinterpret-cast): same layout, asserted above
-      ::epoll_wait(epoll_.get(), reinterpret_cast<epoll_event*>(ready.data()),
-                   static_cast<int>(ready.size()), timeout <= Duration::zero() ? 0 : -1);
-  if (count < 0) {
-    return errno == EINTR ? Result<std::size_t>(0) : fail_errno("epoll_wait failed");
+  timer_armed_ = timed;
+  const auto count = wait_plainly(ready, timed ? forever : timeout);
+  if (!count) {
+    return count;
   }
-  const auto found = ready.first(static_cast<std::size_t>(count));
+  const auto found = ready.first(*count);
   const auto rest = std::ranges::remove_if(
       found, [](const PollEvent& event) { return event.token == reserved_token; });
   return found.size() - rest.size();

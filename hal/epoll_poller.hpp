@@ -30,6 +30,8 @@ class EpollPoller final : public Poller {
 
  private:
   [[nodiscard]] Result<void> create();
+  [[nodiscard]] Result<std::size_t> wait_plainly(std::span<PollEvent> ready, Duration timeout);
+  [[nodiscard]] Result<std::size_t> wait_timed(std::span<PollEvent> ready, Duration timeout);
   [[nodiscard]] Result<std::size_t> wait_with_timerfd(std::span<PollEvent> ready, Duration timeout);
 
   Fd epoll_;

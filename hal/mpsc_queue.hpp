@@ -38,7 +38,9 @@ class MpscQueue {
   };
 
   explicit MpscQueue(std::span<Cell> cells)
-      : cells_(cells), mask_(static_cast<std::uint32_t>(cells.size()) - 1) {
+      : cells_(cells),
+        mask_(static_cast<std::uint32_t>(cells.size()) - 1),
+        head_cell_(cells.data()) {
     for (std::uint32_t i = 0; i <= mask_; ++i) {
       cells_[i].turn.store(i, std::memory_order_relaxed);
     }
@@ -66,12 +68,16 @@ class MpscQueue {
 
   /// Whether there is nothing to take (or its writer has not finished yet). Reader only.
   [[nodiscard]] bool empty() const {
-    return cells_[head_ & mask_].turn.load(std::memory_order_seq_cst) != head_ + 1;
+    return head_cell_->turn.load(std::memory_order_seq_cst) != head_ + 1;
   }
 
   /// Takes the oldest element: the number of its cell, which is the reader's until release().
   /// Not to be called when empty. Reader only.
-  [[nodiscard]] std::uint32_t take() { return head_++ & mask_; }
+  [[nodiscard]] std::uint32_t take() {
+    const std::uint32_t cell = head_++ & mask_;
+    head_cell_ = &cells_[head_ & mask_];
+    return cell;
+  }
 
   /// What is in a cell that was taken. Reader only.
   [[nodiscard]] const T& operator[](std::uint32_t cell) const { return cells_[cell].value; }
@@ -91,6 +97,7 @@ class MpscQueue {
   std::uint32_t mask_;
   alignas(cache_line) std::atomic<std::uint32_t> tail_ = 0;
   alignas(cache_line) std::uint32_t head_ = 0;
+  const Cell* head_cell_;  ///< the cell of head_
 };
 
 }  // namespace millrace::hal

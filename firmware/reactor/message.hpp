@@ -88,8 +88,8 @@ class Handler {
 
  private:
   struct Type {
-    void (*invoke)(void* object, const Message& message);
     std::string_view name;
+    void (*invoke)(void* object, const Message& message);
   };
 
   constexpr Handler(const Type* type, void* object) : type_(type), object_(object) {}
@@ -119,9 +119,9 @@ class Handler {
   }
 
   template <auto Method, class Object>
-  static constexpr Type type_of_method{&invoke_method<Method, Object>, name_of<Method>()};
+  static constexpr Type type_of_method{name_of<Method>(), &invoke_method<Method, Object>};
   template <auto Function>
-  static constexpr Type type_of_function{&invoke_function<Function>, name_of<Function>()};
+  static constexpr Type type_of_function{name_of<Function>(), &invoke_function<Function>};
 
   const Type* type_ = nullptr;
   void* object_ = nullptr;

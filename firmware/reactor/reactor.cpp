@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
+#include <memory>
 #include <utility>
 
 #include "hal/system.hpp"
@@ -16,14 +18,16 @@ namespace {
 /// Far enough ahead to be rare, near enough that its count of ticks can't overflow.
 constexpr Duration longest_look_ahead = std::chrono::hours(1);
 
-constexpr std::uint64_t token(WatchId id) {
-  return std::uint64_t{id.generation} << 32U | static_cast<std::uint32_t>(id.fd);
-}
-constexpr std::uint64_t wakeup_token = token(WatchId{});
+constexpr std::uint64_t token(WatchId id) { return std::bit_cast<std::uint64_t>(id); }
+constexpr WatchId watch_of(std::uint64_t token) { return std::bit_cast<WatchId>(token); }
+
+/// No watch has this generation; the descriptor's number is within capacity, as every token's is.
+constexpr std::uint32_t wakeup_generation = UINT32_MAX;
+constexpr std::uint64_t wakeup_token = token({.fd = 0, .generation = wakeup_generation});
 
 /// 0 means "none" in an id.
-std::uint32_t next_generation(std::uint32_t generation) {
-  return generation == UINT32_MAX ? 1 : generation + 1;
+std::uint32_t next_generation(std::uint32_t generation, std::uint32_t last = UINT32_MAX) {
+  return generation == last ? 1 : generation + 1;
 }
 
 }  // namespace
@@ -76,6 +80,13 @@ Result<void> Reactor::open() {
 // Inline, as is what each message passes through below: this is the path from a ready descriptor to
 // its handler.
 inline void Reactor::push(Priority priority, std::uint32_t item) {
+  if (ready_ != ready_end_) [[unlikely]] {
+    queue_rest();
+  }
+  append(priority, item);
+}
+
+inline void Reactor::append(Priority priority, std::uint32_t item) {
   const auto index = static_cast<std::uint32_t>(priority);
   Link& end = memory_.links[first_queue_ + index];
   memory_.links[item] = {.next = first_queue_ + index, .previous = end.previous};
@@ -124,6 +135,12 @@ inline Priority Reactor::choose_queue() {
   return static_cast<Priority>(chosen);
 }
 
+inline void Reactor::look_at_timers(std::uint64_t tick) {
+  if (tick >= next_look_tick_) {
+    queue_expired();
+  }
+}
+
 inline std::uint64_t Reactor::ticks() const {
   // Counted from the earliest Instant that there is, so that they never wrap.
   return cycle_rate_ != 0
@@ -134,7 +151,7 @@ inline std::uint64_t Reactor::ticks() const {
 inline void Reactor::queue_events(std::uint32_t fd, Events events) {
   Watch& watch = memory_.watches[fd];
   if (watch.pending == Events::none) {
-    push(watch.priority, fd);
+    append(watch.priority, fd);
   }
   watch.pending |= events;
 }
@@ -163,7 +180,8 @@ Result<WatchId> Reactor::watch(int fd, Events interest, Handler handler, Priorit
   if (watch.in_use) {
     return fail(EEXIST, "the descriptor is watched already", "modify its watch, or dup() it");
   }
-  const WatchId id{.fd = fd, .generation = next_generation(watch.generation)};
+  const WatchId id{.fd = fd,
+                   .generation = next_generation(watch.generation, wakeup_generation - 1)};
   auto told = interest != Events::none ? tell_poller(id, watch.registered, interest)
                                        : hal::check_watchable(fd);
   if (!told) {
@@ -174,11 +192,15 @@ Result<WatchId> Reactor::watch(int fd, Events interest, Handler handler, Priorit
   }
   watch.handler = handler;
   watch.generation = id.generation;
+  watch.settled = interest != Events::none ? id.generation : 0;
   watch.interest = interest;
   watch.registered = interest;
   watch.priority = priority;
   watch.in_use = true;
   ++statistics_.watches;
+  if (watches_of_[static_cast<std::size_t>(priority)]++ == 0) {
+    watched_priorities_ |= 1U << static_cast<std::uint32_t>(priority);
+  }
   return id;
 }
 
@@ -199,6 +221,9 @@ Result<void> Reactor::remove(WatchId id) {
   change_interest(id, *watch, Events::none);
   watch->in_use = false;
   --statistics_.watches;
+  if (--watches_of_[static_cast<std::size_t>(watch->priority)] == 0) {
+    watched_priorities_ &= ~(1U << static_cast<std::uint32_t>(watch->priority));
+  }
   return {};
 }
 
@@ -217,6 +242,7 @@ void Reactor::change_interest(WatchId id, Watch& watch, Events interest) {
 
 void Reactor::note_change(std::uint32_t fd) {
   Watch& watch = memory_.watches[fd];
+  watch.settled = 0;
   if (!watch.changed) {
     watch.changed = true;
     memory_.changes[change_count_++] = fd;
@@ -228,9 +254,8 @@ void Reactor::apply_changes() {
     Watch& watch = memory_.watches[fd];
     watch.changed = false;
     if (watch.interest == watch.registered) {
-      continue;
-    }
-    if (watch.interest == Events::none) {
+      // Nothing to tell: changed and changed back.
+    } else if (watch.interest == Events::none) {
       // Fails when the descriptor was closed after its watch: the kernel has forgotten it then, or
       // will report it as stale if a dup keeps it alive.
       (void)poller_.remove(static_cast<int>(fd));
@@ -243,6 +268,7 @@ void Reactor::apply_changes() {
       watch.registered = watch.interest = Events::none;
       queue_events(fd, Events::error);
     }
+    watch.settled = watch.registered != Events::none ? watch.generation : 0;
   }
   change_count_ = 0;
 }
@@ -491,41 +517,128 @@ void Reactor::queue_mailbox() {
 }
 
 std::uint32_t Reactor::backlog() const {
-  std::uint32_t sum = 0;
+  std::uint32_t sum = ready_count();
   for (const Queue& queue : queues_) {
     sum += queue.statistics.depth;
   }
   return sum;
 }
 
-inline void Reactor::invoke(const Message& message) {
-  constexpr auto relaxed = std::memory_order_relaxed;
-  const Handler handler = message.handler;
-  current_.store(handler.name_address(), relaxed);
-  const std::uint64_t start = tick_;
-  handler(message);
-  tick_ = ticks();
-  const std::uint64_t taken = tick_ - start;
-  current_.store(nullptr, relaxed);
-  if (taken > budget_ticks_) [[unlikely]] {
-    const auto nanoseconds = cycle_rate_ == 0 ? taken : taken * 1000 / cycle_rate_;
-    ledger_.record(handler, Duration(static_cast<Duration::rep>(nanoseconds)), backlog());
+// --- Ready descriptors -------------------------------------------------------------------------
+//
+// Where nothing waits and all that are ready have one priority, the poller's array serves as that
+// priority's queue: they run in its order. As soon as anything is to be queued, what is left of the
+// array is queued before it.
+
+// Of a watch that is not settled, or not that of the event.
+Events Reactor::wanted(const hal::PollEvent& event) {
+  if (event.token == wakeup_token) {
+    wakeup_.clear();
+    return Events::none;
+  }
+  const WatchId id = watch_of(event.token);
+  const Watch& watch = memory_.watches[static_cast<std::size_t>(id.fd)];
+  if (!watch.changed) {
+    // The kernel was told that this is not watched any longer: another descriptor, by dup() or
+    // fork(), keeps the description open, and there is no number left to remove it by.
+    ++statistics_.stale_events;
+    rebuild_ = true;
+    return Events::none;
+  }
+  return watch.generation == id.generation && watch.interest != Events::none
+             ? event.events & (watch.interest | always_reported)
+             : Events::none;
+}
+
+bool Reactor::of_one_priority(std::span<const hal::PollEvent> events) const {
+  const auto priority = [this](const hal::PollEvent& event) {
+    return memory_.watches[static_cast<std::size_t>(watch_of(event.token).fd)].priority;
+  };
+  return std::ranges::all_of(events, [&](const hal::PollEvent& event) {
+    return priority(event) == priority(events.front());
+  });
+}
+
+inline void Reactor::take_ready(std::span<const hal::PollEvent> events) {
+  ready_ = std::to_address(events.begin());
+  ready_end_ = std::to_address(events.end());
+  if (waiting_ != 0 ||
+      ((watched_priorities_ & (watched_priorities_ - 1)) != 0 && !of_one_priority(events))) {
+    queue_rest();
   }
 }
 
-inline void Reactor::dispatch(Priority priority) {
+void Reactor::queue_rest() {
+  const std::span rest(ready_, ready_end_);
+  ready_ = ready_end_;
+  for (const hal::PollEvent& event : rest) {
+    const auto [fd, generation] = watch_of(event.token);
+    const Watch& watch = memory_.watches[static_cast<std::size_t>(fd)];
+    const Events events = watch.settled == generation ? event.events : wanted(event);
+    if (events != Events::none) {
+      queue_events(static_cast<std::uint32_t>(fd), events);
+    }
+  }
+}
+
+// --- Dispatching -------------------------------------------------------------------------------
+
+// Returns when the handler has returned. current_ stays: the next one follows at once, or the
+// batch ends.
+inline std::uint64_t Reactor::invoke(const Message& message, std::uint64_t start) {
+  const Handler handler = message.handler;
+  current_.store(handler.name_address(), std::memory_order_relaxed);
+  handler(message);
+  const std::uint64_t end = ticks();
+  if (end - start > budget_ticks_) [[unlikely]] {
+    note_overrun(handler, end - start);
+  }
+  return end;
+}
+
+void Reactor::note_overrun(Handler handler, std::uint64_t taken) {
+  const auto nanoseconds = cycle_rate_ == 0 ? taken : taken * 1000 / cycle_rate_;
+  ledger_.record(handler, Duration(static_cast<Duration::rep>(nanoseconds)), backlog());
+}
+
+inline Message Reactor::ready_message(const Watch& watch, std::uint64_t token, Events events) {
+  static_assert(offsetof(Ready, watch) == 0 && offsetof(Ready, events) == sizeof(token));
+  ++queues_[static_cast<std::size_t>(watch.priority)].statistics.dispatched;
+  Message message;
+  message.handler = watch.handler;
+  message.kind = MessageKind::ready;
+  message.priority = watch.priority;
+  std::memcpy(message.payload.data(), &token, sizeof(token));  // in one piece: it is a WatchId
+  std::memcpy(&message.payload[sizeof(token)], &events, sizeof(events));
+  return message;
+}
+
+inline std::uint64_t Reactor::dispatch_ready(std::uint64_t start) {
+  const hal::PollEvent& event = *ready_++;
+  const auto [fd, generation] = watch_of(event.token);
+  const Watch& watch = memory_.watches[static_cast<std::size_t>(fd)];
+  Events events = event.events;
+  if (watch.settled != generation) [[unlikely]] {
+    events = wanted(event);
+    if (events == Events::none) {
+      return start;
+    }
+  }
+  return invoke(ready_message(watch, event.token, events), start);
+}
+
+std::uint64_t Reactor::dispatch(Priority priority, std::uint64_t start) {
   const std::uint32_t item = pop(priority);
+  if (item < first_timer_) {
+    Watch& watch = memory_.watches[item];
+    const WatchId id{.fd = static_cast<std::int32_t>(item), .generation = watch.generation};
+    const Events events = std::exchange(watch.pending, Events::none);
+    return invoke(ready_message(watch, token(id), events), start);
+  }
   ++queues_[static_cast<std::size_t>(priority)].statistics.dispatched;
   Message message;
   message.priority = priority;
-  if (item < first_timer_) {
-    Watch& watch = memory_.watches[item];
-    message.handler = watch.handler;
-    message.kind = MessageKind::ready;
-    message.store(
-        Ready{.watch = {.fd = static_cast<std::int32_t>(item), .generation = watch.generation},
-              .events = std::exchange(watch.pending, Events::none)});
-  } else if (item < first_notifier_) {
+  if (item < first_notifier_) {
     const std::uint32_t index = item - first_timer_;
     Timer& timer = memory_.timers[index];
     const std::uint32_t missed = std::exchange(timer.expiries, 0) - 1;
@@ -543,7 +656,7 @@ inline void Reactor::dispatch(Priority priority) {
     message.kind = MessageKind::notice;
   } else if (item == quit_item_) {
     quitting_ = true;
-    return;
+    return start;
   } else if (item < first_mailbox_) {
     message = memory_.messages[item - first_message_];
     free_message(item);
@@ -551,17 +664,21 @@ inline void Reactor::dispatch(Priority priority) {
     message = mailbox_[item - first_mailbox_];
     mailbox_.release(item - first_mailbox_);
   }
-  invoke(message);
+  return invoke(message, start);
 }
 
-void Reactor::dispatch_batch(std::uint32_t limit) {
-  tick_ = ticks();
-  for (std::uint32_t n = 0; n < limit && waiting_ != 0 && !quitting_; ++n) {
-    if (tick_ >= next_look_tick_) {
-      queue_expired();
-    }
-    dispatch(choose_queue());
+[[gnu::always_inline]] inline void Reactor::dispatch_batch() {  // else a tenth more a message
+  std::uint64_t tick = ticks();
+  std::uint32_t left = turn_limit;
+  for (; ready_ != ready_end_; --left) {
+    look_at_timers(tick);
+    tick = dispatch_ready(tick);
   }
+  for (; waiting_ != 0 && left != 0 && !quitting_; --left) {
+    look_at_timers(tick);
+    tick = dispatch(choose_queue(), tick);
+  }
+  current_.store(nullptr, std::memory_order_relaxed);
 }
 
 std::uint64_t Reactor::to_ticks(Duration duration) const {
@@ -580,94 +697,83 @@ void Reactor::set_budget(Duration budget) {
 
 // --- Running -----------------------------------------------------------------------------------
 
-Duration Reactor::time_to_wait(Duration max_wait) {
-  if (waiting_ != 0) {
-    return Duration::zero();
-  }
-  if (heap_.empty()) {
-    return max_wait;
-  }
-  return std::min(max_wait, saturating_sub(heap_.front().deadline, clock_.now()));
+inline Duration Reactor::until_next_deadline(Duration limit) const {
+  return heap_.empty() ? limit
+                       : std::min(limit, saturating_sub(heap_.front().deadline, clock_.now()));
 }
 
-inline void Reactor::queue_ready(const hal::PollEvent& event) {
-  const auto fd = static_cast<std::uint32_t>(event.token);
-  const auto generation = static_cast<std::uint32_t>(event.token >> 32U);
-  if (fd >= memory_.watches.size() || memory_.watches[fd].generation != generation ||
-      memory_.watches[fd].registered == Events::none) [[unlikely]] {
-    if (event.token == wakeup_token) {
-      wakeup_.clear();
-    } else {
-      // The kernel was told that this is not watched any longer: another descriptor, by dup() or
-      // fork(), keeps the description open, and there is no number left to remove it by.
-      ++statistics_.stale_events;
-      rebuild_ = true;
-    }
-    return;
-  }
-  queue_events(fd, event.events);
-}
-
-Result<void> Reactor::poll(Duration max_wait) {
-  Duration wait = time_to_wait(max_wait);
-  if (wait > Duration::zero()) {
-    ++statistics_.sleeps;
+inline Result<std::size_t> Reactor::wait(Duration max_wait) {
+  Duration wait{};
+  if (waiting_ == 0) {
+    // Who posts after the mailbox was found empty finds the loop asleep, and wakes it.
     asleep_.store(true, std::memory_order_seq_cst);
-    if (!mailbox_.empty()) {
-      wait = Duration::zero();
+    if (mailbox_.empty()) {
+      wait = until_next_deadline(max_wait);
+      statistics_.sleeps += wait > Duration::zero() ? 1U : 0U;
     }
   }
-  const auto found = poller_.wait(memory_.poll_events, wait);
+  auto found = poller_.wait(memory_.poll_events, wait);
   asleep_.store(false, std::memory_order_relaxed);
   now_valid_ = false;
   ++statistics_.turns;
-  if (!found) {
-    return std::unexpected(found.error());
+  return found;
+}
+
+Result<void> Reactor::prepare() {
+  if (rebuild_) {
+    if (auto rebuilt = rebuild_poller(); !rebuilt) {
+      return rebuilt;
+    }
   }
-  queue_expired();
-  for (const hal::PollEvent& event : memory_.poll_events.first(*found)) {
-    queue_ready(event);
-  }
-  queue_mailbox();
+  apply_changes();
   return {};
 }
 
-Result<bool> Reactor::turn(Duration max_wait) {
+Result<void> Reactor::turns(std::uint64_t count, Duration max_wait) {
   if (running_) {
     return fail(EBUSY, "the loop is running already",
                 "call run() and turn() from outside handlers");
   }
-  if (quitting_) {
-    return false;
-  }
-  if (rebuild_) {
-    if (auto rebuilt = rebuild_poller(); !rebuilt) {
-      return std::unexpected(rebuilt.error());
-    }
-  }
   running_ = true;
-  apply_changes();
-  const auto polled = poll(max_wait);
-  if (polled) {
-    dispatch_batch(turn_limit);
+  for (; !quitting_ && count != 0; --count) {
+    if (rebuild_ || change_count_ != 0) {
+      if (auto prepared = prepare(); !prepared) {
+        running_ = false;
+        return prepared;
+      }
+    }
+    const auto found = wait(max_wait);
+    if (!found) {
+      running_ = false;
+      return std::unexpected(found.error());
+    }
+    if (!heap_.empty()) {
+      queue_expired();
+    }
+    if (*found != 0) {
+      take_ready(memory_.poll_events.first(*found));
+    }
+    if (!mailbox_.empty()) {
+      queue_mailbox();
+    }
+    dispatch_batch();
   }
   running_ = false;
-  if (!polled) {
-    return std::unexpected(polled.error());
+  return {};
+}
+
+Result<bool> Reactor::turn(Duration max_wait) {
+  if (auto done = turns(1, max_wait); !done) {
+    return std::unexpected(done.error());
   }
   return !quitting_;
 }
 
 Result<Exit> Reactor::run() {
-  for (;;) {
-    const auto more = turn();
-    if (!more) {
-      return std::unexpected(more.error());
-    }
-    if (!*more) {
-      return finish();
-    }
+  if (auto done = turns(UINT64_MAX, forever); !done) {
+    return std::unexpected(done.error());
   }
+  return finish();
 }
 
 void Reactor::quit(int status) {
@@ -689,15 +795,19 @@ Result<void> Reactor::at_quit(Handler handler) {
 Exit Reactor::finish() {
   running_ = true;
   quitting_ = false;
-  tick_ = ticks();
   while (closer_count_ > 0) {
     Message message;
     message.handler = closers_[--closer_count_];
     message.kind = MessageKind::quit;
-    invoke(message);
+    (void)invoke(message, ticks());
   }
   queue_mailbox();
-  dispatch_batch(static_cast<std::uint32_t>(memory_.links.size()));
+  std::uint64_t tick = ticks();
+  for (std::size_t left = memory_.links.size(); waiting_ != 0 && left != 0; --left) {
+    look_at_timers(tick);
+    tick = dispatch(choose_queue(), tick);
+  }
+  current_.store(nullptr, std::memory_order_relaxed);
   queue_mailbox();
   Exit exit{.status = quit_status_};
   while (waiting_ != 0) {

@@ -235,6 +235,7 @@ class Reactor {
   struct Watch {
     Handler handler;
     std::uint32_t generation = 0;
+    std::uint32_t settled = 0;  ///< generation while the kernel reports what the owner wants, or 0
     Events interest = Events::none;    ///< what the owner wants
     Events registered = Events::none;  ///< what the kernel has been told
     Events pending = Events::none;     ///< reported and not yet dispatched; none: not queued
@@ -307,21 +308,34 @@ class Reactor {
   void apply_changes();
   [[nodiscard]] Result<void> tell_poller(WatchId id, Events registered, Events interest);
   [[nodiscard]] Result<void> rebuild_poller();
-  [[nodiscard]] Duration time_to_wait(Duration max_wait);
-  [[nodiscard]] Result<void> poll(Duration max_wait);
-  void queue_ready(const hal::PollEvent& event);
+  [[nodiscard]] Result<void> turns(std::uint64_t count, Duration max_wait);
+  [[nodiscard]] Result<void> prepare();
+  [[nodiscard]] Duration until_next_deadline(Duration limit) const;
+  [[nodiscard]] Result<std::size_t> wait(Duration max_wait);
+  [[nodiscard]] Events wanted(const hal::PollEvent& event);
+  [[nodiscard]] bool of_one_priority(std::span<const hal::PollEvent> events) const;
+  void take_ready(std::span<const hal::PollEvent> events);
+  void queue_rest();
+  [[nodiscard]] std::uint32_t ready_count() const {
+    return static_cast<std::uint32_t>(ready_end_ - ready_);
+  }
   void queue_events(std::uint32_t fd, Events events);
   void queue_expired();
   void queue_mailbox();
   void start_timer(TimerId id, Instant deadline, Duration period);
 
   void push(Priority priority, std::uint32_t item);
+  void append(Priority priority, std::uint32_t item);
   void unlink(Priority priority, std::uint32_t item);
   [[nodiscard]] std::uint32_t pop(Priority priority);
   [[nodiscard]] Priority choose_queue();
-  void dispatch_batch(std::uint32_t limit);
-  void dispatch(Priority priority);
-  void invoke(const Message& message);
+  void dispatch_batch();
+  [[nodiscard]] std::uint64_t dispatch(Priority priority, std::uint64_t start);
+  [[nodiscard]] std::uint64_t dispatch_ready(std::uint64_t start);
+  [[nodiscard]] Message ready_message(const Watch& watch, std::uint64_t token, Events events);
+  [[nodiscard]] std::uint64_t invoke(const Message& message, std::uint64_t start);
+  void look_at_timers(std::uint64_t tick);
+  void note_overrun(Handler handler, std::uint64_t taken);
   void free_message(std::uint32_t item);
   [[nodiscard]] Exit finish();
   /// Whether it was a post.
@@ -350,12 +364,16 @@ class Reactor {
   std::uint32_t change_count_ = 0;
 
   std::array<Queue, priority_count> queues_;
-  std::uint32_t waiting_ = 0;  ///< bit p: queue p has messages
+  std::uint32_t waiting_ = 0;                               ///< bit p: queue p has messages
+  std::array<std::uint32_t, priority_count> watches_of_{};  ///< by priority
+  std::uint32_t watched_priorities_ = 0;                    ///< bit p: watches_of_[p] is not 0
+  /// What is ready and neither dispatched nor queued yet: all of one priority, or none.
+  const hal::PollEvent* ready_ = nullptr;
+  const hal::PollEvent* ready_end_ = nullptr;
 
   std::uint64_t cycle_rate_ = 0;  ///< ticks a microsecond; 0: ticks are the clock's nanoseconds
   Duration budget_ = default_budget;
   std::uint64_t budget_ticks_ = 0;
-  std::uint64_t tick_ = 0;                     ///< when the last handler returned
   std::uint64_t next_look_tick_ = UINT64_MAX;  ///< look at the timers from then on
   Instant now_;
   bool now_valid_ = false;
