@@ -101,7 +101,7 @@ Result<void> EpollPoller::reset() {
 }
 
 Result<std::size_t> EpollPoller::wait(std::span<PollEvent> ready, Duration timeout) {
-  const bool timed = timeout > Duration::zero() && timeout != forever;
+  const bool timed = timeout != forever && timeout > Duration::zero();
   if (timed || timer_armed_) {
     return wait_ == Wait::timerfd ? wait_with_timerfd(ready, timeout) : wait_timed(ready, timeout);
   }

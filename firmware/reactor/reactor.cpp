@@ -24,6 +24,7 @@ constexpr WatchId watch_of(std::uint64_t token) { return std::bit_cast<WatchId>(
 /// No watch has this generation; the descriptor's number is within capacity, as every token's is.
 constexpr std::uint32_t wakeup_generation = UINT32_MAX;
 constexpr std::uint64_t wakeup_token = token({.fd = 0, .generation = wakeup_generation});
+constexpr std::uint64_t unsettled = 0;  // the generation of no watch, either
 
 /// 0 means "none" in an id.
 std::uint32_t next_generation(std::uint32_t generation, std::uint32_t last = UINT32_MAX) {
@@ -60,6 +61,7 @@ Reactor::Reactor(const Memory& memory, const ReactorLimits& limits, hal::Poller&
   for (auto i = static_cast<std::uint32_t>(memory_.messages.size()); i-- > 0;) {
     free_message(first_message_ + i);
   }
+  --statistics_.messages_free;  // one is for the message that runs
   statistics_.messages_least_free = statistics_.messages_free;
 }
 
@@ -99,9 +101,9 @@ inline void Reactor::append(Priority priority, std::uint32_t item) {
 }
 
 inline void Reactor::unlink(Priority priority, std::uint32_t item) {
-  const Link link = memory_.links[item];
-  memory_.links[link.previous].next = link.next;
-  memory_.links[link.next].previous = link.previous;
+  const auto& [next, previous] = memory_.links[item];
+  memory_.links[previous].next = next;
+  memory_.links[next].previous = previous;
   Queue& queue = queues_[static_cast<std::size_t>(priority)];
   if (--queue.statistics.depth == 0) {
     waiting_ &= ~(1U << static_cast<std::uint32_t>(priority));
@@ -192,15 +194,12 @@ Result<WatchId> Reactor::watch(int fd, Events interest, Handler handler, Priorit
   }
   watch.handler = handler;
   watch.generation = id.generation;
-  watch.settled = interest != Events::none ? id.generation : 0;
+  watch.settled = interest != Events::none ? token(id) : unsettled;
   watch.interest = interest;
   watch.registered = interest;
   watch.priority = priority;
   watch.in_use = true;
-  ++statistics_.watches;
-  if (watches_of_[static_cast<std::size_t>(priority)]++ == 0) {
-    watched_priorities_ |= 1U << static_cast<std::uint32_t>(priority);
-  }
+  count_watch(priority, +1);
   return id;
 }
 
@@ -220,11 +219,14 @@ Result<void> Reactor::remove(WatchId id) {
   }
   change_interest(id, *watch, Events::none);
   watch->in_use = false;
-  --statistics_.watches;
-  if (--watches_of_[static_cast<std::size_t>(watch->priority)] == 0) {
-    watched_priorities_ &= ~(1U << static_cast<std::uint32_t>(watch->priority));
-  }
+  count_watch(watch->priority, -1);
   return {};
+}
+
+void Reactor::count_watch(Priority priority, int by) {
+  statistics_.watches += static_cast<std::uint32_t>(by);
+  watches_of_[static_cast<std::size_t>(priority)] += static_cast<std::uint32_t>(by);
+  mixed_priorities_ = std::ranges::count(watches_of_, 0U) < std::ssize(watches_of_) - 1;
 }
 
 void Reactor::change_interest(WatchId id, Watch& watch, Events interest) {
@@ -242,10 +244,11 @@ void Reactor::change_interest(WatchId id, Watch& watch, Events interest) {
 
 void Reactor::note_change(std::uint32_t fd) {
   Watch& watch = memory_.watches[fd];
-  watch.settled = 0;
+  watch.settled = unsettled;
   if (!watch.changed) {
     watch.changed = true;
     memory_.changes[change_count_++] = fd;
+    prepared_ = false;
   }
 }
 
@@ -268,7 +271,9 @@ void Reactor::apply_changes() {
       watch.registered = watch.interest = Events::none;
       queue_events(fd, Events::error);
     }
-    watch.settled = watch.registered != Events::none ? watch.generation : 0;
+    if (watch.registered != Events::none) {
+      watch.settled = token({.fd = static_cast<std::int32_t>(fd), .generation = watch.generation});
+    }
   }
   change_count_ = 0;
 }
@@ -472,34 +477,39 @@ void Reactor::remove_notifier(NotifierId id) {
   --statistics_.notifiers;
 }
 
-Result<void> Reactor::post(Handler handler, Message message) {
+Result<void> Reactor::post(Handler handler, const Message& message) {
   const auto queue = static_cast<std::size_t>(message.priority);
-  if (statistics_.messages_free <= limits_.margin[queue]) {
+  if (statistics_.messages_free <= limits_.margin[queue]) [[unlikely]] {
     ++queues_[queue].statistics.refused;
     return fail(ENOSPC, "the message queue is full", "raise messages in the board's limits");
   }
-  message.handler = handler;
-  message.kind = MessageKind::posted;
   const std::uint32_t item = free_message_;
   free_message_ = memory_.links[item].next;
   --statistics_.messages_free;
   statistics_.messages_least_free =
       std::min(statistics_.messages_least_free, statistics_.messages_free);
-  memory_.messages[item - first_message_] = message;
+  // Member by member: read in one piece, what was just written in several stalls the processor.
+  Message& slot = memory_.messages[item - first_message_];
+  slot.handler = handler;
+  slot.kind = MessageKind::posted;
+  slot.priority = message.priority;
+  slot.code = message.code;
+  slot.value = message.value;
+  slot.payload = message.payload;
   push(message.priority, item);
   return {};
 }
 
 void Reactor::free_message(std::uint32_t item) {
-  memory_.links[item].next = free_message_;
-  free_message_ = item;
+  memory_.links[item].next = std::exchange(free_message_, item);
   ++statistics_.messages_free;
 }
 
-Result<void> Reactor::post_from_any_thread(Handler handler, Message message) {
-  message.handler = handler;
-  message.kind = MessageKind::posted;
-  if (!mailbox_.push(message)) {
+Result<void> Reactor::post_from_any_thread(Handler handler, const Message& message) {
+  Message copy = message;
+  copy.handler = handler;
+  copy.kind = MessageKind::posted;
+  if (!mailbox_.push(copy)) [[unlikely]] {
     mailbox_refused_.fetch_add(1, std::memory_order_relaxed);
     return fail(ENOSPC, "the mailbox is full", "raise mailbox in the board's limits");
   }
@@ -543,6 +553,7 @@ Events Reactor::wanted(const hal::PollEvent& event) {
     // fork(), keeps the description open, and there is no number left to remove it by.
     ++statistics_.stale_events;
     rebuild_ = true;
+    prepared_ = false;
     return Events::none;
   }
   return watch.generation == id.generation && watch.interest != Events::none
@@ -562,8 +573,7 @@ bool Reactor::of_one_priority(std::span<const hal::PollEvent> events) const {
 inline void Reactor::take_ready(std::span<const hal::PollEvent> events) {
   ready_ = std::to_address(events.begin());
   ready_end_ = std::to_address(events.end());
-  if (waiting_ != 0 ||
-      ((watched_priorities_ & (watched_priorities_ - 1)) != 0 && !of_one_priority(events))) {
+  if (waiting_ != 0 || (mixed_priorities_ && !of_one_priority(events))) {
     queue_rest();
   }
 }
@@ -572,11 +582,10 @@ void Reactor::queue_rest() {
   const std::span rest(ready_, ready_end_);
   ready_ = ready_end_;
   for (const hal::PollEvent& event : rest) {
-    const auto [fd, generation] = watch_of(event.token);
-    const Watch& watch = memory_.watches[static_cast<std::size_t>(fd)];
-    const Events events = watch.settled == generation ? event.events : wanted(event);
-    if (events != Events::none) {
-      queue_events(static_cast<std::uint32_t>(fd), events);
+    const auto fd = static_cast<std::uint32_t>(watch_of(event.token).fd);
+    const bool settled = memory_.watches[fd].settled == event.token;
+    if (const Events events = settled ? event.events : wanted(event); events != Events::none) {
+      queue_events(fd, events);
     }
   }
 }
@@ -615,10 +624,10 @@ inline Message Reactor::ready_message(const Watch& watch, std::uint64_t token, E
 
 inline std::uint64_t Reactor::dispatch_ready(std::uint64_t start) {
   const hal::PollEvent& event = *ready_++;
-  const auto [fd, generation] = watch_of(event.token);
-  const Watch& watch = memory_.watches[static_cast<std::size_t>(fd)];
+  const auto fd = static_cast<std::uint32_t>(watch_of(event.token).fd);
+  const Watch& watch = memory_.watches[fd];
   Events events = event.events;
-  if (watch.settled != generation) [[unlikely]] {
+  if (watch.settled != event.token) [[unlikely]] {
     events = wanted(event);
     if (events == Events::none) {
       return start;
@@ -627,7 +636,7 @@ inline std::uint64_t Reactor::dispatch_ready(std::uint64_t start) {
   return invoke(ready_message(watch, event.token, events), start);
 }
 
-std::uint64_t Reactor::dispatch(Priority priority, std::uint64_t start) {
+inline std::uint64_t Reactor::dispatch(Priority priority, std::uint64_t start) {
   const std::uint32_t item = pop(priority);
   if (item < first_timer_) {
     Watch& watch = memory_.watches[item];
@@ -636,47 +645,68 @@ std::uint64_t Reactor::dispatch(Priority priority, std::uint64_t start) {
     return invoke(ready_message(watch, token(id), events), start);
   }
   ++queues_[static_cast<std::size_t>(priority)].statistics.dispatched;
-  Message message;
-  message.priority = priority;
-  if (item < first_notifier_) {
-    const std::uint32_t index = item - first_timer_;
-    Timer& timer = memory_.timers[index];
-    const std::uint32_t missed = std::exchange(timer.expiries, 0) - 1;
-    message.handler = timer.handler;
-    message.kind = MessageKind::timer;
-    message.store(Expiry{.timer = {.index = index, .generation = timer.generation},
-                         .missed = missed,
-                         .deadline = timer.deadline});
-    ++statistics_.timers_expired;
-    statistics_.periods_missed += missed;
-  } else if (item < quit_item_) {
-    Notifier& notifier = memory_.notifiers[item - first_notifier_];
-    notifier.raised = false;
-    message.handler = notifier.handler;
-    message.kind = MessageKind::notice;
-  } else if (item == quit_item_) {
+  if (item >= first_mailbox_) {
+    const Message message = mailbox_[item - first_mailbox_];
+    mailbox_.release(item - first_mailbox_);
+    return invoke(message, start);
+  }
+  if (item >= first_message_) {
+    // Counted as free, but reused only afterwards, so that the handler can read it where it is.
+    ++statistics_.messages_free;
+    const std::uint64_t end = invoke(memory_.messages[item - first_message_], start);
+    memory_.links[item].next = std::exchange(free_message_, item);
+    return end;
+  }
+  if (item == quit_item_) {
     quitting_ = true;
     return start;
-  } else if (item < first_mailbox_) {
-    message = memory_.messages[item - first_message_];
-    free_message(item);
-  } else {
-    message = mailbox_[item - first_mailbox_];
-    mailbox_.release(item - first_mailbox_);
   }
-  return invoke(message, start);
+  return invoke(item < first_notifier_ ? expiry_message(item - first_timer_)
+                                       : notice_message(item - first_notifier_),
+                start);
 }
 
-[[gnu::always_inline]] inline void Reactor::dispatch_batch() {  // else a tenth more a message
+Message Reactor::expiry_message(std::uint32_t index) {
+  Timer& timer = memory_.timers[index];
+  const std::uint32_t missed = std::exchange(timer.expiries, 0) - 1;
+  ++statistics_.timers_expired;
+  statistics_.periods_missed += missed;
+  Message message;
+  message.handler = timer.handler;
+  message.kind = MessageKind::timer;
+  message.priority = timer.priority;
+  message.store(Expiry{.timer = {.index = index, .generation = timer.generation},
+                       .missed = missed,
+                       .deadline = timer.deadline});
+  return message;
+}
+
+Message Reactor::notice_message(std::uint32_t index) {
+  Notifier& notifier = memory_.notifiers[index];
+  notifier.raised = false;
+  Message message;
+  message.handler = notifier.handler;
+  message.kind = MessageKind::notice;
+  message.priority = notifier.priority;
+  return message;
+}
+
+void Reactor::dispatch_queued(std::size_t limit, std::uint64_t tick) {
+  for (; waiting_ != 0 && limit != 0 && !quitting_; --limit) {
+    look_at_timers(tick);
+    tick = dispatch(choose_queue(), tick);
+  }
+}
+
+inline void Reactor::dispatch_batch() {
   std::uint64_t tick = ticks();
-  std::uint32_t left = turn_limit;
+  std::size_t left = turn_limit;
   for (; ready_ != ready_end_; --left) {
     look_at_timers(tick);
     tick = dispatch_ready(tick);
   }
-  for (; waiting_ != 0 && left != 0 && !quitting_; --left) {
-    look_at_timers(tick);
-    tick = dispatch(choose_queue(), tick);
+  if (waiting_ != 0) {
+    dispatch_queued(left, tick);
   }
   current_.store(nullptr, std::memory_order_relaxed);
 }
@@ -709,8 +739,10 @@ inline Result<std::size_t> Reactor::wait(Duration max_wait) {
     asleep_.store(true, std::memory_order_seq_cst);
     if (mailbox_.empty()) {
       wait = until_next_deadline(max_wait);
-      statistics_.sleeps += wait > Duration::zero() ? 1U : 0U;
     }
+  }
+  if (wait <= Duration::zero()) {
+    ++awake_turns_;
   }
   auto found = poller_.wait(memory_.poll_events, wait);
   asleep_.store(false, std::memory_order_relaxed);
@@ -726,6 +758,7 @@ Result<void> Reactor::prepare() {
     }
   }
   apply_changes();
+  prepared_ = true;
   return {};
 }
 
@@ -736,7 +769,7 @@ Result<void> Reactor::turns(std::uint64_t count, Duration max_wait) {
   }
   running_ = true;
   for (; !quitting_ && count != 0; --count) {
-    if (rebuild_ || change_count_ != 0) {
+    if (!prepared_) {
       if (auto prepared = prepare(); !prepared) {
         running_ = false;
         return prepared;
@@ -802,11 +835,7 @@ Exit Reactor::finish() {
     (void)invoke(message, ticks());
   }
   queue_mailbox();
-  std::uint64_t tick = ticks();
-  for (std::size_t left = memory_.links.size(); waiting_ != 0 && left != 0; --left) {
-    look_at_timers(tick);
-    tick = dispatch(choose_queue(), tick);
-  }
+  dispatch_queued(memory_.links.size(), ticks());
   current_.store(nullptr, std::memory_order_relaxed);
   queue_mailbox();
   Exit exit{.status = quit_status_};
@@ -845,6 +874,7 @@ ReactorStatistics Reactor::statistics() const {
   for (std::size_t i = 0; i < priority_count; ++i) {
     statistics.queues[i] = queues_[i].statistics;
   }
+  statistics.sleeps = statistics.turns - awake_turns_;
   statistics.mailbox_refused = mailbox_refused_.load(std::memory_order_relaxed);
   return statistics;
 }

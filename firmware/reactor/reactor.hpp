@@ -27,7 +27,7 @@ struct ReactorLimits {
   std::size_t notifiers = 16;   ///< notifiers
   std::size_t messages = 64;    ///< posted messages waiting, all priorities together
   std::size_t mailbox = 64;     ///< the same from other threads; a power of two, 2 at least
-  std::size_t poll_batch = 32;  ///< ready descriptors taken from the kernel at once
+  std::size_t poll_batch = 32;  ///< ready descriptors taken from the kernel at once; 64 at most
   /// Slots that a post must leave free, by priority: a flood of background messages can't make an
   /// urgent post fail.
   std::array<std::size_t, priority_count> margin = {0, 4, 8};
@@ -43,7 +43,8 @@ struct Exit {
   std::uint32_t undelivered = 0;
 };
 
-/// One priority's queue, in numbers.
+/// One priority's queue, in numbers. Descriptors that are served straight from the poller's array,
+/// as nothing else waits, count as dispatched, but not as waiting.
 struct QueueStatistics {
   std::uint32_t depth = 0;       ///< messages waiting now
   std::uint32_t high_water = 0;  ///< the most that ever waited
@@ -185,12 +186,12 @@ class Reactor {
   /// Queues a message to `handler` at `message.priority`; kind becomes posted.
   /// Errors: ENOSPC (ReactorLimits::messages less the margin of the priority). `handler` must not
   /// be empty, here and wherever else one is given.
-  [[nodiscard]] Result<void> post(Handler handler, Message message = {});
+  [[nodiscard]] Result<void> post(Handler handler, const Message& message = {});
 
   /// The same from any other thread or a signal handler: lock-free and async-signal-safe. A system
   /// call (a write to an eventfd) is made only if the loop sleeps. No margins: what the mailbox
   /// holds is the same for all priorities. Errors: ENOSPC (ReactorLimits::mailbox).
-  [[nodiscard]] Result<void> post_from_any_thread(Handler handler, Message message = {});
+  [[nodiscard]] Result<void> post_from_any_thread(Handler handler, const Message& message = {});
 
   // --- Running -------------------------------------------------------------------------------
 
@@ -234,8 +235,8 @@ class Reactor {
 
   struct Watch {
     Handler handler;
+    std::uint64_t settled = 0;  ///< its token while the kernel reports what the owner wants, or 0
     std::uint32_t generation = 0;
-    std::uint32_t settled = 0;  ///< generation while the kernel reports what the owner wants, or 0
     Events interest = Events::none;    ///< what the owner wants
     Events registered = Events::none;  ///< what the kernel has been told
     Events pending = Events::none;     ///< reported and not yet dispatched; none: not queued
@@ -305,6 +306,7 @@ class Reactor {
 
   void change_interest(WatchId id, Watch& watch, Events interest);
   void note_change(std::uint32_t fd);
+  void count_watch(Priority priority, int by);
   void apply_changes();
   [[nodiscard]] Result<void> tell_poller(WatchId id, Events registered, Events interest);
   [[nodiscard]] Result<void> rebuild_poller();
@@ -330,8 +332,11 @@ class Reactor {
   [[nodiscard]] std::uint32_t pop(Priority priority);
   [[nodiscard]] Priority choose_queue();
   void dispatch_batch();
+  void dispatch_queued(std::size_t limit, std::uint64_t tick);
   [[nodiscard]] std::uint64_t dispatch(Priority priority, std::uint64_t start);
   [[nodiscard]] std::uint64_t dispatch_ready(std::uint64_t start);
+  [[nodiscard]] Message expiry_message(std::uint32_t index);
+  [[nodiscard]] Message notice_message(std::uint32_t index);
   [[nodiscard]] Message ready_message(const Watch& watch, std::uint64_t token, Events events);
   [[nodiscard]] std::uint64_t invoke(const Message& message, std::uint64_t start);
   void look_at_timers(std::uint64_t tick);
@@ -366,7 +371,7 @@ class Reactor {
   std::array<Queue, priority_count> queues_;
   std::uint32_t waiting_ = 0;                               ///< bit p: queue p has messages
   std::array<std::uint32_t, priority_count> watches_of_{};  ///< by priority
-  std::uint32_t watched_priorities_ = 0;                    ///< bit p: watches_of_[p] is not 0
+  bool mixed_priorities_ = false;                           ///< several of them are not 0
   /// What is ready and neither dispatched nor queued yet: all of one priority, or none.
   const hal::PollEvent* ready_ = nullptr;
   const hal::PollEvent* ready_end_ = nullptr;
@@ -380,6 +385,7 @@ class Reactor {
   bool running_ = false;
   bool quit_asked_ = false;
   bool quitting_ = false;
+  bool prepared_ = true;  ///< the poller has been told all that it is to know
   bool rebuild_ = false;
   int quit_status_ = 0;
 
@@ -387,6 +393,7 @@ class Reactor {
   std::size_t closer_count_ = 0;
 
   ReactorStatistics statistics_;
+  std::uint64_t awake_turns_ = 0;  ///< those that were no sleeps
   Ledger ledger_;
   std::atomic<const std::string_view*> current_ = nullptr;
   std::atomic<bool> asleep_ = false;

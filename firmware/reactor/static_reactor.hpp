@@ -16,15 +16,17 @@ namespace millrace {
 template <ReactorLimits Limits, class PollerType>
 struct ReactorParts {
   static_assert(Limits.fds > 0 && Limits.timers > 0 && Limits.notifiers > 0);
-  static_assert(Limits.poll_batch > 0);
+  static_assert(Limits.poll_batch > 0 && Limits.poll_batch <= Reactor::turn_limit,
+                "what is ready at once must be served in one turn");
   static_assert(std::has_single_bit(Limits.mailbox) && Limits.mailbox > 1,
                 "mailbox must be a power of two, 2 at least");
   static_assert(Limits.messages > Limits.margin[0] && Limits.messages > Limits.margin[1] &&
                     Limits.messages > Limits.margin[2],
                 "each margin must leave a slot to post to");
 
+  static constexpr std::size_t message_slots = Limits.messages + 1;  // one is for that which runs
   static constexpr std::size_t links = Limits.fds + Limits.timers + Limits.notifiers + 1 +
-                                       Limits.messages + Limits.mailbox + priority_count;
+                                       message_slots + Limits.mailbox + priority_count;
 
   std::array<Reactor::Watch, Limits.fds> watches;
   std::array<std::uint32_t, Limits.fds> changes;
@@ -32,7 +34,7 @@ struct ReactorParts {
   std::array<TimerHeap::Entry, Limits.timers> heap;
   std::array<std::uint32_t, Limits.timers> heap_positions;
   std::array<Reactor::Notifier, Limits.notifiers> notifiers;
-  std::array<Message, Limits.messages> messages;
+  std::array<Message, message_slots> messages;
   std::array<Reactor::Link, links> link_memory;
   std::array<hal::MpscQueue<Message>::Cell, Limits.mailbox> mailbox;
   std::array<hal::PollEvent, Limits.poll_batch> poll_events;

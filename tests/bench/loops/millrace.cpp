@@ -18,7 +18,7 @@ using bench::Nanoseconds;
 constexpr ReactorLimits limits{.fds = 4'100, .timers = 1'000};
 #else
 constexpr ReactorLimits limits{
-    .fds = 25'000, .timers = 100'100, .messages = 4'096, .mailbox = 4'096, .poll_batch = 128};
+    .fds = 25'000, .timers = 100'100, .messages = 4'096, .mailbox = 4'096, .poll_batch = 64};
 #endif
 StaticReactor<limits> reactor;
 

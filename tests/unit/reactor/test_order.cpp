@@ -140,7 +140,7 @@ enum class Flood { posts, timers, notifiers, descriptors };
 
 constexpr std::array floods = {Flood::posts, Flood::timers, Flood::notifiers, Flood::descriptors};
 constexpr ReactorLimits many{
-    .fds = 512, .timers = 128, .notifiers = 128, .messages = 256, .poll_batch = 128};
+    .fds = 512, .timers = 128, .notifiers = 128, .messages = 256, .poll_batch = 64};
 
 template <class PollerType>
 class FloodOf {
