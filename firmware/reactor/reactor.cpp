@@ -702,8 +702,8 @@ inline void Reactor::dispatch_batch() {
   std::uint64_t tick = ticks();
   std::size_t left = turn_limit;
   for (; ready_ != ready_end_; --left) {
-    look_at_timers(tick);
     tick = dispatch_ready(tick);
+    look_at_timers(tick);
   }
   if (waiting_ != 0) {
     dispatch_queued(left, tick);
@@ -835,7 +835,7 @@ Exit Reactor::finish() {
     (void)invoke(message, ticks());
   }
   queue_mailbox();
-  dispatch_queued(memory_.links.size(), ticks());
+  dispatch_queued(memory_.links.size() - 1, ticks());  // one slot is not for what waits
   current_.store(nullptr, std::memory_order_relaxed);
   queue_mailbox();
   Exit exit{.status = quit_status_};

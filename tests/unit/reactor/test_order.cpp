@@ -133,6 +133,115 @@ TYPED_TEST(Order, a_descriptor_is_served_while_a_handler_posts_to_itself_without
   EXPECT_EQ(trace, "ready after 8");
 }
 
+// --- Ready descriptors, of which the rest may not have been queued yet
+// ----------------------------
+
+// Three descriptors are ready at once; the first that is served does `act`. What then?
+template <class PollerType>
+class ThreeReady {
+ public:
+  explicit ThreeReady(std::function<void(ThreeReady&, std::size_t)> act) : act_(std::move(act)) {
+    for (std::size_t i = 0; i < pipes.size(); ++i) {
+      put(pipes[i].far, "x");
+      ids[i] = *loop.watch(pipes[i].near.get(), Events::readable, handlers_[i]);
+    }
+  }
+  [[nodiscard]] std::string run() {
+    loop.turn_now();
+    return std::string(trace.text());
+  }
+  void add(const char* name) { trace.add(name); }
+
+  FakeClock clock;
+  Loop<PollerType> loop{clock};
+  Trace trace;
+  std::array<Pair, 3> pipes = {make_pipe(), make_pipe(), make_pipe()};
+  std::array<WatchId, 3> ids;
+
+ private:
+  void ready(std::size_t index) {
+    trace.add("ready");
+    if (!acted_) {
+      acted_ = true;
+      act_(*this, index);
+    }
+  }
+
+  std::function<void(ThreeReady&, std::size_t)> act_;
+  bool acted_ = false;
+  std::array<On<std::function<void(const Message&)>>, 3> handlers_{
+      On<std::function<void(const Message&)>>{[this](const Message&) { ready(0); }},
+      On<std::function<void(const Message&)>>{[this](const Message&) { ready(1); }},
+      On<std::function<void(const Message&)>>{[this](const Message&) { ready(2); }}};
+};
+
+TYPED_TEST(Order, what_a_handler_posts_runs_after_the_descriptors_that_are_ready) {
+  Trace* trace = nullptr;
+  On posted{[&](const Message& message) { trace->add(message.value); }};
+  ThreeReady<TypeParam> three([&](auto& all, std::size_t) {
+    ASSERT_TRUE(all.loop.post(posted, at(background, 3)));
+    ASSERT_TRUE(all.loop.post(posted, at(normal, 2)));
+    ASSERT_TRUE(all.loop.post(posted, at(urgent, 1)));
+  });
+  trace = &three.trace;
+  EXPECT_EQ(three.run(), "ready 1 ready ready 2 3");
+}
+
+TYPED_TEST(Order, a_timer_that_expires_meanwhile_runs_after_the_descriptors_that_are_ready) {
+  Trace* trace = nullptr;
+  On expired{[&](const Message&) { trace->add("timer"); }};
+  ThreeReady<TypeParam> three([&](auto& all, std::size_t) { all.clock.advance(2ms); });
+  trace = &three.trace;
+  three.loop.arm_after(*three.loop.add_timer(expired), 1ms);
+  EXPECT_EQ(three.run(), "ready ready ready timer");
+}
+
+TYPED_TEST(Order, an_urgent_timer_that_expires_meanwhile_runs_before_those_that_are_ready) {
+  Trace* trace = nullptr;
+  On expired{[&](const Message&) { trace->add("timer"); }};
+  ThreeReady<TypeParam> three([&](auto& all, std::size_t) { all.clock.advance(2ms); });
+  trace = &three.trace;
+  three.loop.arm_after(*three.loop.add_timer(expired, urgent), 1ms);
+  EXPECT_EQ(three.run(), "ready timer ready ready");
+}
+
+TYPED_TEST(Order, a_ready_descriptor_that_another_removes_or_hushes_is_not_served) {
+  for (const bool after_a_post : {false, true}) {
+    On nothing{[](const Message&) {}};
+    ThreeReady<TypeParam> three([&](auto& all, std::size_t index) {
+      if (after_a_post) {
+        ASSERT_TRUE(all.loop.post(nothing));
+      }
+      ASSERT_TRUE(all.loop.remove(all.ids[(index + 1) % 3]));
+      ASSERT_TRUE(all.loop.modify(all.ids[(index + 2) % 3], Events::writable));
+    });
+    EXPECT_EQ(three.run(), "ready") << after_a_post;
+    EXPECT_EQ(three.loop.statistics().stale_events, 0U);
+  }
+}
+
+TYPED_TEST(Order, quitting_lets_those_run_that_are_ready_already) {
+  ThreeReady<TypeParam> three([&](auto& all, std::size_t) { all.loop.quit(7); });
+  const auto exit = three.loop.run();
+  ASSERT_TRUE(exit);
+  EXPECT_EQ(exit->status, 7);
+  EXPECT_EQ(three.trace, "ready ready ready");
+}
+
+TYPED_TEST(Order, ready_descriptors_of_several_priorities_run_in_their_order) {
+  Loop<TypeParam> loop;
+  Trace trace;
+  std::vector<Pair> pipes;
+  On note{[&](const Message& message) { trace.add(static_cast<std::uint32_t>(message.priority)); }};
+  for (const Priority priority : {background, normal, urgent, background, normal, urgent}) {
+    pipes.push_back(make_pipe());
+    put(pipes.back().far, "x");
+    ASSERT_TRUE(loop.watch(pipes.back().near.get(), Events::readable, note, priority));
+  }
+  loop.turn_now();
+  EXPECT_EQ(trace, "0 0 1 1 2 2");
+}
+
 // --- Starvation --------------------------------------------------------------------------------
 
 // Ways of making messages without end: each keeps `width` of them waiting at one priority.
@@ -219,7 +328,8 @@ std::uint64_t most_that_pass(Loop<PollerType, many>& loop, Priority priority,
 TYPED_TEST(Order, a_normal_message_sees_at_most_9_others_pass_under_floods_of_each_kind) {
   for (const Flood kind : floods) {
     Loop<TypeParam, many> loop;
-    FloodOf<TypeParam> above(loop, kind, urgent, 70);
+    const std::size_t width = kind == Flood::descriptors ? 59 : 70;  // all of them in one batch
+    FloodOf<TypeParam> above(loop, kind, urgent, width);
     FloodOf<TypeParam> below(loop, kind, background, 5);
     EXPECT_EQ(most_that_pass(loop, normal, above, below), 9U) << static_cast<int>(kind);
   }
