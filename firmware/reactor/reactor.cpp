@@ -636,7 +636,9 @@ inline std::uint64_t Reactor::dispatch_ready(std::uint64_t start) {
   return invoke(ready_message(watch, event.token, events), start);
 }
 
-inline std::uint64_t Reactor::dispatch(Priority priority, std::uint64_t start) {
+// Inlined, as the compiler would not by itself: a call costs what a tenth of a message does.
+[[gnu::always_inline]] inline std::uint64_t Reactor::dispatch(Priority priority,
+                                                              std::uint64_t start) {
   const std::uint32_t item = pop(priority);
   if (item < first_timer_) {
     Watch& watch = memory_.watches[item];
