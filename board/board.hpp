@@ -47,6 +47,7 @@ struct Board {
   /// Empty: every line that the kernel has a name for, as far as Capacities::lines goes.
   std::span<const Line> lines;
   std::span<const Uart> uarts;
+  // NOLINTNEXTLINE(readability-redundant-member-init): else g++ wants every board to have some
   std::span<const Pwm> pwms = {};
   /// What the device tree's model begins with on such a board. toolchain/board reads it here, too.
   std::array<std::string_view, 2> models = {};

@@ -3,6 +3,7 @@
 
 #include "hal/pwm.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -63,21 +64,17 @@ std::optional<Number> parse(std::string_view text) {
                                                               : std::nullopt;
 }
 
-/// What a file of the kernel's says, without the end of the line; nothing if it can't be read.
-std::optional<FixedString<63>> said_by(int fd) {
+/// What a file of the kernel's says, without the end of the line; empty if it can't be read.
+FixedString<63> said_by(int fd) {
   std::array<char, 63> text{};
   const ssize_t size = ::pread(fd, text.data(), text.size(), 0);
-  if (size < 0) {
-    return std::nullopt;
-  }
-  const std::string_view all(text.data(), static_cast<std::size_t>(size));
+  const std::string_view all(text.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
   return FixedString<63>(slice(all, 0, all.find('\n')));
 }
 
 template <class Number>
 Number number_in(int fd) {
-  const auto text = said_by(fd);
-  return text ? parse<Number>(*text).value_or(0) : 0;
+  return parse<Number>(said_by(fd)).value_or(0);
 }
 
 Fd open_file(std::string_view folder, std::string_view name, int how) {
@@ -196,7 +193,7 @@ Result<void> Pwm::open_files(std::string_view channel) {
   enabled_ = number_in<unsigned>(enable_.get()) != 0;
   // High pulses: only a channel that is off can be told so. Some drivers have no such file.
   const Fd polarity = enabled_ ? Fd() : open_file(channel, "polarity", O_RDWR);
-  if (polarity && said_by(polarity.get()) == FixedString<63>("inversed")) {
+  if (polarity && said_by(polarity.get()) == "inversed") {
     constexpr std::string_view normal = "normal\n";
     if (::pwrite(polarity.get(), normal.data(), normal.size(), 0) < 0) {
       enable_.reset();

@@ -49,8 +49,8 @@ Serves GPIO lines and serial ports to clients over TCP and Unix sockets.
   --heap-trap ACTION     when anything allocates memory after the start: count (see status) or abort
   --help, --version
 
-Exit status: 0 stopped by a signal, 1 the loop failed, 2 wrong command line, 3 GPIO or a serial port
-can't be used, 4 an address can't be listened at.
+Exit status: 0 stopped by a signal, 1 the loop failed, 2 wrong command line, 3 GPIO, PWM or a
+serial port can't be used, 4 an address can't be listened at.
 )";
 
 constexpr std::array<std::string_view, 2> services = {"control", "pigpio"};  // as Service has them

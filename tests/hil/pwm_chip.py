@@ -28,7 +28,9 @@ class PwmChip:
 
     def pulses(self, channel=0):
         """Period and width, in nanoseconds; nothing if it is off."""
-        return (self.says("period", channel), self.says("duty_cycle", channel)) if self.says("enable", channel) else None
+        if not self.says("enable", channel):
+            return None
+        return self.says("period", channel), self.says("duty_cycle", channel)
 
     def break_file(self, name, channel=0):
         """What a gateway that opens it from now on writes there fails."""

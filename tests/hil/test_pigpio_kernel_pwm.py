@@ -147,7 +147,7 @@ def test_what_the_driver_refuses_is_told_and_counted(chip, start_gateway):
     ("GPIO18=/nowhere/pwmchip0:0", 3, "there is no such PWM chip: No such device; enable it, on a Raspberry Pi"),
 ])
 def test_a_channel_that_is_not_there_is_named(chip, option, status, said):
-    done = subprocess.run([PROGRAM, "--board", "sim", "--listen", "pigpio=127.0.0.1:0", "--pwm",
-                           option.format(chip=chip.folder)], capture_output=True, text=True, timeout=DEADLINE, check=False)
+    command = [PROGRAM, "--board", "sim", "--listen", "pigpio=127.0.0.1:0", "--pwm", option.format(chip=chip.folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert done.returncode == status
     assert said in done.stderr

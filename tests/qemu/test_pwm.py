@@ -2,9 +2,9 @@
 # SPDX-FileCopyrightText: The Millrace contributors
 """Clients of pigpiod, unmodified, and a driver of the kernel's PWM.
 
-QEMU has no model of a PWM controller that a Raspberry Pi has. But the kernel's driver pwm-gpio makes pulses on any line,
-here one of QEMU's own GPIO controller, and all but it is the same: the channel's files, what they refuse, and who is
-told. What arrives at the line is counted where the kernel sets it.
+QEMU has no model of a PWM controller that a Raspberry Pi has. But the kernel's driver pwm-gpio makes pulses on any
+line, here one of QEMU's own GPIO controller, and all else is the same: the channel's files, what they refuse, and who
+is told. What arrives at the line is counted where the kernel sets it.
 """
 
 import gzip
@@ -30,6 +30,7 @@ pytestmark = pytest.mark.on("virt arm64")
 CONTROLLER = "/pl061@9030000"
 OFFSET = 4  # of the line: 3 is the power button's
 CHANNEL = "pwm-gpio:0"
+GIVE_BACK = "chip=/sys/class/pwm/pwmchip0; [ ! -e $chip/pwm0 ] || echo 0 >$chip/unexport"
 EDGES = "/sys/kernel/tracing"
 
 
@@ -53,6 +54,8 @@ def with_pwm(folder):
     kernel = pathlib.Path(run(machines.ROOT / "toolchain/kernel", machines.TARGET.arch))
     archive = machines.image.Archive()
     archive.add_file("lib/modules/pwm-gpio.ko", (kernel / "modules/extra/pwm-gpio.ko").read_bytes())
+    archive.add_file("etc/passwd", b"root:x:0:0::/:/bin/sh\nnobody:x:1000:997::/:/bin/sh\n")
+    archive.add_file("etc/group", b"root:x:0:\ngpio:x:997:\n")
     (folder / "initramfs.gz").unlink()
     (folder / "initramfs.gz").write_bytes((machines.IMAGE / "initramfs.gz").read_bytes() +
                                           gzip.compress(archive.bytes(), 1, mtime=0))
@@ -85,7 +88,7 @@ class Pigpiod:
 def machine(machine_with_pwm):
     """With a gateway that nobody has used yet, and a channel that is off."""
     machine = machine_with_pwm
-    machine.run("chip=/sys/class/pwm/pwmchip0; [ ! -e $chip/pwm0 ] || echo 0 >$chip/unexport")
+    machine.run(GIVE_BACK)
     start_gateway(machine)
     yield machine
     end_gateway(machine)
@@ -116,7 +119,8 @@ def control(machine):
 def channel(machine):
     """What the kernel says of it: whether it is on, its period and its pulses' width, in nanoseconds."""
     said = "\n".join(machine.run("cat /sys/kernel/debug/pwm"))
-    found = re.search(r"pwm-0 .*\(sysfs *\): requested( enabled)? *period: (\d+) ns duty: (\d+) ns polarity: normal", said)
+    found = re.search(r"pwm-0 +\(sysfs *\): requested( enabled)? +period: (\d+) ns duty: (\d+) ns polarity: normal",
+                      said)
     assert found, said
     return bool(found[1]), int(found[2]), int(found[3])
 
@@ -221,6 +225,36 @@ def test_pulses_go_on_without_a_gateway_and_the_next_one_takes_them_over(pi, mac
     start_gateway(machine)
     row = machine.connect().status()["pulses GPIO18"]
     assert (row["enabled"], row["period"], row["width"]) == (1, "10000000ns", "2500000ns")
+
+
+def test_a_user_needs_no_more_than_the_group_that_udev_gives_the_files_to(machine_with_pwm):
+    """The package's rule, but who follows it here is this test."""
+    machine = machine_with_pwm
+    rules = (machines.ROOT / "toolchain/package/millrace.rules").read_text()
+    command, = re.findall(r"""^SUBSYSTEM=="pwm", .*RUN\+="/bin/sh -c '(.*)'"$""", rules, re.M)
+    chip = machine.run("realpath /sys/class/pwm/pwmchip0")[0].removeprefix("/sys")
+    udev = command.replace("%p", chip).replace("$$", "$")
+    machine.run(f"chgrp gpio /dev/gpiochip*; chmod g+rw /dev/gpiochip*; {GIVE_BACK}")
+    program, options = GATEWAY.split(" ", 1)
+    as_user = f"start-stop-daemon -S -c nobody:gpio -x {program} -- {options} --pwm GPIO18={CHANNEL}"
+    said = machine.run(f"{as_user} 2>&1", status=3)
+    assert f"PWM of GPIO18 by {CHANNEL}: cannot open the PWM channel: Permission denied; give its files to" in said[0]
+    machine.run(udev)  # the chip is there
+    told = int(machine.run("cat /sys/kernel/uevent_seqnum")[0])
+    machine.run(f"{as_user} >/tmp/gateway 2>&1 &")
+    machines.wait_until(lambda: machine.run(f"ls -d /sys{chip}/pwm0 2>/dev/null; true"), "the channel is there")
+    assert int(machine.run("cat /sys/kernel/uevent_seqnum")[0]) > told, "which udev is told"
+    machine.run(udev)
+    assert machine.connect().status()["pulses GPIO18"]["by"] == "kernel"
+    # One that has ended, and whose parent sleeps, has no command line.
+    users = machine.run("for pid in $(pidof gateway); do"
+                        " ! grep -q . /proc/$pid/cmdline || grep ^Uid: /proc/$pid/status; done")
+    assert [user.split()[1:] for user in users] == [["1000"] * 4]
+    client = pigpio.pi("127.0.0.1", machine.port(8888), show_errors=False)
+    assert client.hardware_PWM(18, 100, 250_000) == 0
+    client.stop()
+    assert channel(machine) == (True, 10_000_000, 2_500_000)
+    end_gateway(machine)
 
 
 def test_a_channel_that_does_not_exist_is_named(machine):
