@@ -144,10 +144,14 @@ def test_what_the_driver_refuses_is_told_and_counted(chip, start_gateway):
     ("GPIO99={chip}:0", 3, "no such line, --pwm GPIO99="),
     ("GPIO18={chip}", 3, "no name of a PWM channel: Invalid argument; write CHIP:CHANNEL"),
     ("GPIO18={chip}:2", 3, "the PWM chip has no such channel"),
+    ("GPIO18={chip}:0 --pwm GPIO12={chip}:0", 3, "the line or the PWM channel is in use"),
+    ("GPIO18={chip}:0 --pwm GPIO18={chip}:1", 3, "the line or the PWM channel is in use"),
+    ("GPIO18={chip}:0 --line GPIO18=output", 3, "the line is driven by the kernel's PWM"),
     ("GPIO18=/nowhere/pwmchip0:0", 3, "there is no such PWM chip: No such device; enable it, on a Raspberry Pi"),
 ])
 def test_a_channel_that_is_not_there_is_named(chip, option, status, said):
-    command = [PROGRAM, "--board", "sim", "--listen", "pigpio=127.0.0.1:0", "--pwm", option.format(chip=chip.folder)]
+    options = option.format(chip=chip.folder).split()
+    command = [PROGRAM, "--board", "sim", "--listen", "pigpio=127.0.0.1:0", "--pwm", *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
     assert done.returncode == status
     assert said in done.stderr
