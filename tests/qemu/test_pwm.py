@@ -10,7 +10,6 @@ is told. What arrives at the line is counted where the kernel sets it.
 import gzip
 import pathlib
 import re
-import statistics
 import subprocess
 
 import machine as machines
@@ -143,13 +142,18 @@ class Edges:
         return self.all()
 
 
-def medians(edges):
-    """Of the time from one rise to the next, and from a rise to the fall after it."""
+def rhythm(edges):
+    """The time from one rise to the next, in seconds, and which part of it is high.
+
+    Of all of them together: the driver's timer may be late, as the machine may have to wait for a processor, but never
+    drifts, so that this depends on how many edges there are, and hardly on when each is.
+    """
     levels = [level for level, _ in edges]
     assert levels == [(levels[0] + n) % 2 for n in range(len(levels))], "up and down in turn"
-    rises = [time for level, time in edges if level]
-    high = [fall - rise for (level, rise), (_, fall) in zip(edges, edges[1:]) if level]
-    return statistics.median(b - a for a, b in zip(rises, rises[1:])), statistics.median(high)
+    rises = [n for n, level in enumerate(levels) if level]
+    whole = edges[rises[-1]][1] - edges[rises[0]][1]
+    high = sum(edges[n + 1][1] - edges[n][1] for n in rises[:-1])
+    return whole / (len(rises) - 1), high / whole
 
 
 def test_the_gateway_asks_the_kernel_for_the_channel_and_leaves_it_off(machine, control):
@@ -164,9 +168,9 @@ def test_a_pwm_led_has_the_kernels_pulses(pins, machine, control):  # noqa: F811
     edges = Edges(machine)
     led.value = 0.25
     assert channel(machine) == (True, 20_000_000, 5_000_000)
-    period, high = medians(edges.wait(60))
-    assert period == pytest.approx(0.020, abs=0.003)
-    assert high == pytest.approx(0.005, abs=0.002)
+    period, high = rhythm(edges.wait(80))
+    assert period == pytest.approx(0.020, rel=0.2)
+    assert high == pytest.approx(0.25, abs=0.15)
     assert control.status()["pulses"]["edges"] == 0, "none is the gateway's"
     led.value = 1
     assert channel(machine) == (True, 20_000_000, 20_000_000)
@@ -178,9 +182,9 @@ def test_a_servo_has_the_kernels_pulses(pins, machine):  # noqa: F811
     edges = Edges(machine)
     servo = gpiozero.Servo(18, initial_value=1, pin_factory=pins)
     assert channel(machine) == (True, 20_000_000, 2_000_000)
-    period, high = medians(edges.wait(60))
-    assert period == pytest.approx(0.020, abs=0.003)
-    assert high == pytest.approx(0.002, abs=0.0015)
+    period, high = rhythm(edges.wait(80))
+    assert period == pytest.approx(0.020, rel=0.2)
+    assert high == pytest.approx(0.1, abs=0.1)
     servo.close()
 
 
@@ -193,9 +197,9 @@ def test_hardware_pwm_is_exactly_what_is_asked_for(pi, machine):  # noqa: F811
         assert channel(machine) == (True, period, period * duty // 1_000_000)
         assert (pi.get_PWM_frequency(18), pi.get_PWM_dutycycle(18)) == (hertz, duty)
     edges = Edges(machine)
-    period, high = medians(edges.wait(100))
-    assert period == pytest.approx(0.010, abs=0.002)
-    assert high == pytest.approx(0.0075, abs=0.002)
+    period, high = rhythm(edges.wait(160))
+    assert period == pytest.approx(0.010, rel=0.2)
+    assert high == pytest.approx(0.75, abs=0.15)
 
 
 def test_pigs_has_hardware_pwm(pigs, machine):  # noqa: F811
