@@ -70,9 +70,7 @@ TEST(PigpioPulseTrain, has_no_edges_at_nothing_and_at_all) {
 }
 
 TEST(PigpioPwmFrequency, is_the_nearest_that_there_is) {
-  const auto nearest = [](std::uint32_t hertz) {
-    return nearest_pwm_frequency(hertz).hertz;
-  };
+  const auto nearest = [](std::uint32_t hertz) { return nearest_pwm_frequency(hertz).hertz; };
   EXPECT_EQ(nearest(0), 10U);
   EXPECT_EQ(nearest(10), 10U);
   EXPECT_EQ(nearest(16), 20U);
