@@ -29,6 +29,13 @@ struct Uart {
   std::array<const char*, 2> paths = {};
 };
 
+/// Which channel of the kernel's PWM a line can be connected to: CHIP:CHANNEL, the chip by its
+/// device's name. Whether it is, the device tree decides, so the command line has to say so.
+struct Pwm {
+  std::string_view line;
+  std::string_view channel;
+};
+
 /// Where the lines come from.
 enum class GpioBackend : std::uint8_t { kernel, simulation };
 
@@ -40,6 +47,8 @@ struct Board {
   /// Empty: every line that the kernel has a name for, as far as Capacities::lines goes.
   std::span<const Line> lines;
   std::span<const Uart> uarts;
+  // NOLINTNEXTLINE(readability-redundant-member-init): else g++ wants every board to have some
+  std::span<const Pwm> pwms = {};
   /// What the device tree's model begins with on such a board. toolchain/board reads it here, too.
   std::array<std::string_view, 2> models = {};
   /// What clients of pigpiod are told this is: they ask for a Raspberry Pi's revision code to know
@@ -82,6 +91,7 @@ struct Capacities {
   std::size_t pigpio_send_ring = 768;   ///< bytes to be sent on each of these
   std::size_t pigpio_reports = 256;     ///< reports that a slow one can be behind
   std::size_t pigpio_serials = 2;       ///< serial ports open at once by such clients
+  std::size_t pwms = 4;                 ///< lines with a channel of the kernel's PWM
 
   friend bool operator==(const Capacities&, const Capacities&) = default;
 };
@@ -95,6 +105,16 @@ struct Budget {
   std::size_t memory = 512 * kib;  ///< loaded or zeroed, and written to: .data, .bss, …
   std::size_t stack = 32 * kib;    ///< of the loop's thread, from main() on, at its worst
 };
+
+/// The channels of BCM2835's to BCM2711's PWM on the header, as dtoverlay=pwm and pwm-2chan connect
+/// them; of two lines of a channel only one is its line.
+[[nodiscard]] constexpr std::array<Pwm, 4> bcm_pwms(std::string_view first,
+                                                    std::string_view second) {
+  return {{{.line = "GPIO12", .channel = first},
+           {.line = "GPIO13", .channel = second},
+           {.line = "GPIO18", .channel = first},
+           {.line = "GPIO19", .channel = second}}};
+}
 
 /// `Count` lines GPIO0 … as the Raspberry Pi's header has them. Their kernel names differ between
 /// device trees (GPIO2 is SDA1 in some), the pin controller's label and offset do not.

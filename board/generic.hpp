@@ -20,7 +20,7 @@ inline constexpr Board board = {
     .lines = {},
     .uarts = uarts,
 };
-inline constexpr Capacities capacities = {.fds = 256,
+inline constexpr Capacities capacities = {.fds = 272,
                                           .lines = 192,
                                           .libgpiod_memory = 68 * kib,
                                           .connections = 32,

@@ -37,6 +37,11 @@ enum class Code : std::int32_t {
   unknown_command = -88,
   not_pwm_gpio = -92,
   not_servo_gpio = -93,
+  not_hclk_gpio = -94,     ///< no hardware clock on this GPIO
+  not_hpwm_gpio = -95,     ///< no hardware PWM on this GPIO
+  bad_hpwm_freq = -96,     ///< hardware PWM not 1 Hz to 125 MHz, or not possible there
+  bad_hpwm_duty = -97,     ///< hardware PWM's duty cycle not 0-1000000
+  bad_hclk_freq = -98,     ///< the same for the hardware clock's frequency
   message_too_big = -103,  ///< PI_MSG_TOOBIG
   bad_filter = -125,
   bad_event_id = -143,

@@ -46,6 +46,8 @@ enum class Command : std::uint32_t {
   serda = 82,  ///< SERDA handle
   gdc = 83,    ///< GDC gpio
   gpw = 84,    ///< GPW gpio
+  hc = 85,     ///< HC gpio hertz
+  hp = 86,     ///< HP gpio hertz (duty)
   fg = 97,     ///< FG gpio steady
   fn = 98,     ///< FN gpio steady (active)
   noib = 99,   ///< NOIB

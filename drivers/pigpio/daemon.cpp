@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <ratio>
 #include <string_view>
 #include <utility>
 
@@ -15,8 +16,13 @@ using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
 constexpr Duration servo_period = milliseconds(20);
-constexpr std::uint32_t most_steady = 300'000;    // us: PI_MAX_STEADY
-constexpr std::uint32_t most_active = 1'000'000;  // us: PI_MAX_ACTIVE
+constexpr std::uint32_t hardware_range = 1'000'000;      // PI_HW_PWM_RANGE
+constexpr std::uint32_t hardware_most = 125'000'000;     // Hz: PI_HW_PWM_MAX_FREQ
+constexpr std::uint32_t clock_least = 4689;              // Hz: PI_HW_CLK_MIN_FREQ
+constexpr std::uint32_t clock_most = 250'000'000;        // Hz: PI_HW_CLK_MAX_FREQ
+constexpr std::uint32_t without_password = 0x00ff'ffff;  // HC: 0x5a above a GPIO's number is one
+constexpr std::uint32_t most_steady = 300'000;           // us: PI_MAX_STEADY
+constexpr std::uint32_t most_active = 1'000'000;         // us: PI_MAX_ACTIVE
 constexpr std::uint32_t most_level = 1;
 constexpr std::uint32_t most_mode = 7;
 constexpr std::uint32_t most_event = 31;
@@ -76,7 +82,7 @@ struct Daemon::Rule {
   std::uint32_t extension = 0;
 };
 
-constexpr std::array<Daemon::Rule, 41> Daemon::rules = {{
+constexpr std::array<Daemon::Rule, 43> Daemon::rules = {{
     {Command::modes, &Daemon::modes, Rule::P1::own_gpio, {0, most_mode, Code::bad_mode}},
     {Command::modeg, &Daemon::modeg, Rule::P1::gpio},
     {Command::pud, &Daemon::pud, Rule::P1::own_gpio, {0, 2, Code::bad_pud}},
@@ -116,6 +122,8 @@ constexpr std::array<Daemon::Rule, 41> Daemon::rules = {{
     {Command::serda, &Daemon::serda},
     {Command::gdc, &Daemon::gdc, Rule::P1::user_gpio},
     {Command::gpw, &Daemon::gpw, Rule::P1::user_gpio},
+    {Command::hc, &Daemon::hc},
+    {Command::hp, &Daemon::hp, Rule::P1::own_gpio, {}, 4},
     {Command::fg, &Daemon::fg, Rule::P1::user_line, {0, most_steady, Code::bad_filter}},
     {Command::fn, &Daemon::fn, Rule::P1::user_line, {0, most_steady, Code::bad_filter}, 4},
     {Command::noib, &Daemon::noib},
@@ -192,7 +200,8 @@ Answer Daemon::modes(const Call& call) {
   }
   const unsigned gpio = call.gpio();
   const bool output = call.request.p2 == 1;
-  if (output && lines_.is_output(gpio)) {
+  const bool by_hardware = is_user(gpio) && pulses_[gpio].by_hardware();
+  if (output && lines_.is_output(gpio) && !by_hardware) {
     return answer(Code::ok);  // and its pulses go on
   }
   end_pulses(gpio);
@@ -205,7 +214,14 @@ Answer Daemon::modes(const Call& call) {
   return answer(made);
 }
 
-Answer Daemon::modeg(const Call& call) { return number(lines_.is_output(call.gpio()) ? 1 : 0); }
+Answer Daemon::modeg(const Call& call) {
+  const unsigned gpio = call.gpio();
+  if (is_user(gpio) && pulses_[gpio].by_hardware()) {
+    // What a Raspberry Pi's pin is for PWM: ALT5 are 18 and 19, others ALT0.
+    return number(gpio == 18 || gpio == 19 ? 2 : 4);
+  }
+  return number(lines_.is_output(gpio) ? 1 : 0);
+}
 
 Answer Daemon::pud(const Call& call) {
   const Code biased = lines_.bias_line(call.gpio(), static_cast<Pull>(call.request.p2));
@@ -248,7 +264,9 @@ Answer Daemon::write_bank(std::uint64_t bits, std::uint64_t bank, bool level) {
   latches_ = level ? latches_ | permitted : latches_ & ~permitted;
   std::uint64_t outputs = 0;
   for (unsigned gpio = 0; gpio < gpios; ++gpio) {
-    if ((permitted & bit(gpio)) != 0 && lines_.is_output(gpio)) {
+    // The kernel's pulses go on, as do those of timers.
+    const bool by_kernel = with_pwm(gpio) && is_user(gpio) && pulses_[gpio].use != Use::other;
+    if ((permitted & bit(gpio)) != 0 && lines_.is_output(gpio) && !by_kernel) {
       outputs |= bit(gpio);
     }
   }
@@ -518,8 +536,47 @@ Answer Daemon::servo(const Call& call) {
       start_pulses(call.gpio(), Use::servo, static_cast<std::uint16_t>(call.request.p2), call.now));
 }
 
+bool Daemon::with_pwm(unsigned gpio) const { return (lines_.with_pwm() & bit(gpio)) != 0; }
+
+Duration Daemon::Pulses::period() const {
+  if (use == Use::servo) {
+    return servo_period;
+  }
+  // To the nearest nanosecond, the kernel's unit.
+  return (Duration(std::chrono::seconds(1)) + Duration(hertz() / 2)) / hertz();
+}
+
+Duration Daemon::Pulses::pulse() const {
+  switch (use) {
+    case Use::other:
+      break;
+    case Use::pwm:
+      return period() * width / range;
+    case Use::servo:
+      return microseconds(width);
+    case Use::hardware_pwm:
+    case Use::hardware_clock:
+      return period() * width / hardware_range;
+  }
+  return {};
+}
+
+Code Daemon::pulse_by_kernel(unsigned gpio, const Pulses& pulses) {
+  const Code pulsed = lines_.pulse_line(gpio, pulses.period(), pulses.pulse());
+  if (pulsed == Code::ok) {
+    pulses_[gpio] = pulses;
+  }
+  return pulsed;
+}
+
 Code Daemon::start_pulses(unsigned gpio, Use use, std::uint16_t width, Instant now) {
   Pulses& pulses = pulses_[gpio];
+  if (with_pwm(gpio)) {
+    Pulses wanted = pulses;
+    wanted.use = use;
+    wanted.width = width;
+    return pulse_by_kernel(gpio, wanted);
+  }
   end_trigger(gpio);
   if (pulses.use != use) {
     end_pulses(gpio);
@@ -537,13 +594,7 @@ Code Daemon::start_pulses(unsigned gpio, Use use, std::uint16_t width, Instant n
 
 void Daemon::retrain(unsigned gpio, Instant now) {
   Pulses& pulses = pulses_[gpio];
-  Duration period = servo_period;
-  Duration width = microseconds(pulses.width);
-  if (pulses.use == Use::pwm) {
-    period = Duration(std::chrono::seconds(1)) / pwm_frequencies[pulses.frequency].hertz;
-    width = period * pulses.width / pulses.range;
-  }
-  drive(gpio, pulses.train.set(period, width, now));
+  drive(gpio, pulses.train.set(pulses.period(), pulses.pulse(), now));
 }
 
 void Daemon::drive(unsigned gpio, bool level) {
@@ -560,6 +611,7 @@ void Daemon::end_pulses(unsigned gpio) {
     pulses_[gpio].train.stop();
     pulses_[gpio].use = Use::other;
     pulses_[gpio].width = 0;
+    pulses_[gpio].statistics = {};
   }
 }
 
@@ -569,41 +621,132 @@ void Daemon::end_trigger(unsigned gpio) {
   }
 }
 
+std::uint32_t Daemon::real_range(unsigned gpio) const {
+  // The kernel's steps are nanoseconds; how many of them hardware can tell apart, it keeps to
+  // itself.
+  const std::uint32_t hertz = pulses_[gpio].frequency;
+  return with_pwm(gpio) ? std::nano::den / hertz : nearest_pwm_frequency(hertz).real_range;
+}
+
 Answer Daemon::prs(const Call& call) {
-  Pulses& pulses = pulses_[call.gpio()];
-  const auto range = static_cast<std::uint16_t>(call.request.p2);
-  if (pulses.use == Use::pwm) {
-    pulses.width = static_cast<std::uint16_t>(std::uint32_t{range} * pulses.width / pulses.range);
-    pulses.range = range;
-    retrain(call.gpio(), call.now);
+  const unsigned gpio = call.gpio();
+  Pulses wanted = pulses_[gpio];
+  wanted.range = static_cast<std::uint16_t>(call.request.p2);
+  if (wanted.use == Use::pwm) {
+    wanted.width = call.request.p2 * wanted.width / pulses_[gpio].range;
   }
-  pulses.range = range;
-  return number(pwm_frequencies[pulses.frequency].real_range);
+  if (wanted.use == Use::pwm && with_pwm(gpio)) {
+    if (const Code pulsed = pulse_by_kernel(gpio, wanted); pulsed != Code::ok) {
+      return answer(pulsed);
+    }
+  } else {
+    pulses_[gpio] = wanted;
+    if (wanted.use == Use::pwm) {
+      retrain(gpio, call.now);
+    }
+  }
+  return number(real_range(gpio));
 }
 
 Answer Daemon::pfs(const Call& call) {
-  Pulses& pulses = pulses_[call.gpio()];
-  pulses.frequency = nearest_pwm_frequency(call.request.p2);
-  if (pulses.use == Use::pwm) {
-    retrain(call.gpio(), call.now);
+  const unsigned gpio = call.gpio();
+  Pulses wanted = pulses_[gpio];
+  wanted.frequency = with_pwm(gpio) ? std::clamp(call.request.p2, 1U, hardware_most)
+                                    : nearest_pwm_frequency(call.request.p2).hertz;
+  if (wanted.use == Use::pwm && with_pwm(gpio)) {
+    // What the kernel can't do is not taken up, and the client is told what it is instead.
+    (void)pulse_by_kernel(gpio, wanted);
+  } else {
+    pulses_[gpio] = wanted;
+    if (wanted.use == Use::pwm) {
+      retrain(gpio, call.now);
+    }
   }
-  return number(pwm_frequencies[pulses.frequency].hertz);
+  return number(pulses_[gpio].frequency);
 }
 
-Answer Daemon::prg(const Call& call) { return number(pulses_[call.gpio()].range); }
-Answer Daemon::pfg(const Call& call) {
-  return number(pwm_frequencies[pulses_[call.gpio()].frequency].hertz);
+Answer Daemon::prg(const Call& call) {
+  const Pulses& pulses = pulses_[call.gpio()];
+  return number(pulses.by_hardware() ? hardware_range : pulses.range);
 }
+Answer Daemon::pfg(const Call& call) { return number(pulses_[call.gpio()].hertz()); }
 Answer Daemon::prrg(const Call& call) {
-  return number(pwm_frequencies[pulses_[call.gpio()].frequency].real_range);
+  const Pulses& pulses = pulses_[call.gpio()];
+  switch (pulses.use) {
+    case Use::hardware_pwm:
+      return number(static_cast<std::uint32_t>(pulses.period().count()));
+    case Use::hardware_clock:
+      return number(hardware_range);
+    default:
+      return number(real_range(call.gpio()));
+  }
 }
 Answer Daemon::gdc(const Call& call) {
   const Pulses& pulses = pulses_[call.gpio()];
-  return pulses.use == Use::pwm ? number(pulses.width) : answer(Code::not_pwm_gpio);
+  return pulses.use == Use::pwm || pulses.by_hardware() ? number(pulses.width)
+                                                        : answer(Code::not_pwm_gpio);
 }
 Answer Daemon::gpw(const Call& call) {
   const Pulses& pulses = pulses_[call.gpio()];
   return pulses.use == Use::servo ? number(pulses.width) : answer(Code::not_servo_gpio);
+}
+
+Code Daemon::start_hardware(unsigned gpio, Use use, std::uint32_t hertz, std::uint32_t width) {
+  Pulses wanted = pulses_[gpio];
+  wanted.use = use;
+  wanted.hardware_frequency = hertz;
+  wanted.width = width;
+  return pulse_by_kernel(gpio, wanted);
+}
+
+void Daemon::stop_hardware(unsigned gpio, Use use) {
+  if (pulses_[gpio].use == use) {
+    end_pulses(gpio);
+    (void)lines_.drive_line(gpio, false);
+  }
+}
+
+Answer Daemon::hp(const Call& call) {
+  const unsigned gpio = call.gpio();
+  const std::uint32_t hertz = call.request.p2;
+  const std::uint32_t width = load32(call.request.extension);
+  if (!is_user(gpio) || !with_pwm(gpio)) {
+    return answer(Code::not_hpwm_gpio);
+  }
+  if (width > hardware_range) {
+    return answer(Code::bad_hpwm_duty);
+  }
+  if (hertz > hardware_most) {
+    return answer(Code::bad_hpwm_freq);
+  }
+  if (hertz == 0) {
+    stop_hardware(gpio, Use::hardware_pwm);
+    return answer(Code::ok);
+  }
+  return answer(start_hardware(gpio, Use::hardware_pwm, hertz, width));
+}
+
+Answer Daemon::hc(const Call& call) {
+  const unsigned gpio = call.request.p1 & without_password;
+  const std::uint32_t hertz = call.request.p2;
+  if (gpio >= gpios) {
+    return answer(Code::bad_gpio);
+  }
+  if ((lines_.known() & bit(gpio)) == 0) {
+    return answer(Code::not_permitted);
+  }
+  if (!is_user(gpio) || !with_pwm(gpio)) {
+    return answer(Code::not_hclk_gpio);
+  }
+  if (hertz == 0) {
+    stop_hardware(gpio, Use::hardware_clock);
+    return answer(Code::ok);
+  }
+  if (hertz < clock_least || hertz > clock_most) {
+    return answer(Code::bad_hclk_freq);
+  }
+  const Code started = start_hardware(gpio, Use::hardware_clock, hertz, hardware_range / 2);
+  return answer(started == Code::bad_hpwm_freq ? Code::bad_hclk_freq : started);
 }
 
 Answer Daemon::trig(const Call& call) {
@@ -611,6 +754,9 @@ Answer Daemon::trig(const Call& call) {
   const std::uint32_t level = load32(call.request.extension);
   if (level > most_level) {
     return answer(Code::bad_level);
+  }
+  if (with_pwm(gpio)) {
+    return answer(Code::not_permitted);  // a channel has no single pulses
   }
   if (!lines_.is_output(gpio)) {
     // pigpiod drives the latch of what may be an input: in the end it has the other level.
@@ -641,8 +787,12 @@ void Daemon::advance_pulses(Instant now) {
       end.at = never;
       drive(gpio, end.level);
     }
-    if (pulses_[gpio].train.next() <= now) {
-      drive(gpio, pulses_[gpio].train.advance(now, pulse_statistics_));
+    if (Pulses& pulses = pulses_[gpio]; pulses.train.next() <= now) {
+      PulseStatistics edge;
+      const bool level = pulses.train.advance(now, edge);
+      pulse_statistics_.add(edge);
+      pulses.statistics.add(edge);
+      drive(gpio, level);
     }
   }
 }

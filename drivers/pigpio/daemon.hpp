@@ -82,12 +82,19 @@ class Daemon {
   [[nodiscard]] bool pulsing(std::uint32_t gpio) const { return trigger_ends_[gpio].at != never; }
   [[nodiscard]] const Notifications& notifications() const { return notifications_; }
   [[nodiscard]] const PulseStatistics& pulses() const { return pulse_statistics_; }
-  /// GPIOs that have PWM or servo pulses.
+  /// GPIOs that have PWM or servo pulses by timers.
   [[nodiscard]] unsigned pulse_count() const;
+  /// How exactly those of one are made, since it has them; nothing if it has none.
+  [[nodiscard]] const PulseStatistics* pulses_of(unsigned gpio) const {
+    return pulses_[gpio].train.running() ? &pulses_[gpio].statistics : nullptr;
+  }
+  /// Each how long, and every so often.
+  [[nodiscard]] Duration period_of(unsigned gpio) const { return pulses_[gpio].train.period(); }
+  [[nodiscard]] Duration width_of(unsigned gpio) const { return pulses_[gpio].train.width(); }
 
  private:
   struct Rule;
-  static const std::array<Rule, 41> rules;
+  static const std::array<Rule, 43> rules;
   [[nodiscard]] static const Rule* find(Command command);
   [[nodiscard]] Code check(const Rule& rule, const Request& request) const;
 
@@ -137,6 +144,8 @@ class Daemon {
   Answer serda(const Call& call);
   Answer gdc(const Call& call);
   Answer gpw(const Call& call);
+  Answer hc(const Call& call);
+  Answer hp(const Call& call);
   Answer fg(const Call& call);
   Answer fn(const Call& call);
   Answer noib(const Call& call);
@@ -144,13 +153,25 @@ class Daemon {
   Answer evt(const Call& call);
 
   /// What a GPIO is used for, as the queries for PWM and servo tell.
-  enum class Use : std::uint8_t { other, pwm, servo };
+  enum class Use : std::uint8_t { other, pwm, servo, hardware_pwm, hardware_clock };
   struct Pulses {
     Use use = Use::other;
-    std::uint8_t frequency = default_pwm_frequency;
     std::uint16_t range = 255;
-    std::uint16_t width = 0;  ///< pwm: of the range; servo: microseconds
+    std::uint32_t width = 0;  ///< pwm: of the range; servo: microseconds; hardware: millionths
+    std::uint32_t frequency = default_pwm_frequency;  ///< of pwm, in hertz
+    std::uint32_t hardware_frequency = 0;             ///< of hardware, in hertz
     PulseTrain train;
+    PulseStatistics statistics;
+
+    [[nodiscard]] bool by_hardware() const {
+      return use == Use::hardware_pwm || use == Use::hardware_clock;
+    }
+    [[nodiscard]] std::uint32_t hertz() const {
+      return by_hardware() ? hardware_frequency : frequency;
+    }
+    /// From one pulse to the next, and how long each is.
+    [[nodiscard]] Duration period() const;
+    [[nodiscard]] Duration pulse() const;
   };
   /// The end of a trigger's pulse.
   struct TriggerEnd {
@@ -171,7 +192,14 @@ class Daemon {
   /// Filters GPIOs from now on, where the kernel does not.
   void restart_filters(std::uint32_t bits, Instant now);
   [[nodiscard]] Code refilter(const Call& call);
+  [[nodiscard]] bool with_pwm(unsigned gpio) const;
   [[nodiscard]] Code start_pulses(unsigned gpio, Use use, std::uint16_t width, Instant now);
+  [[nodiscard]] Code start_hardware(unsigned gpio, Use use, std::uint32_t hertz,
+                                    std::uint32_t width);
+  void stop_hardware(unsigned gpio, Use use);
+  /// Has the kernel's channel make other pulses than so far; if it can't, they stay the same.
+  [[nodiscard]] Code pulse_by_kernel(unsigned gpio, const Pulses& pulses);
+  [[nodiscard]] std::uint32_t real_range(unsigned gpio) const;
   void retrain(unsigned gpio, Instant now);
   void end_pulses(unsigned gpio);
   void drive(unsigned gpio, bool level);

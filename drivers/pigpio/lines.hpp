@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "drivers/pigpio/code.hpp"
+#include "hal/time.hpp"
 
 namespace millrace::pigpio {
 
@@ -40,6 +41,15 @@ class Lines {
   [[nodiscard]] virtual Code drive_lines(std::uint64_t which, std::uint64_t levels) = 0;
   /// Drives one that is an output, and quickly; false if it can't be.
   [[nodiscard]] virtual bool drive_line(unsigned gpio, bool level) = 0;
+
+  /// Those that a channel of the kernel's PWM drives instead of a GPIO controller. They are outputs
+  /// while the channel is on, and their levels are that it is never or always high. They can't be
+  /// inputs: make_input() switches the channel off, level_of() then is not_permitted, and what is
+  /// said of inputs is not kept. They can't be watched.
+  [[nodiscard]] virtual std::uint64_t with_pwm() const = 0;
+  /// Has one of these make pulses of `width` every `period` from now on, by itself. When it can't,
+  /// it goes on with what it had. Errors: bad_hpwm_freq (its hardware can't make such pulses).
+  [[nodiscard]] virtual Code pulse_line(unsigned gpio, Duration period, Duration width) = 0;
 
   /// Has changes of these GPIOs reported, of any numbers, and of no others; returns those of them
   /// that are lines but can't be watched.

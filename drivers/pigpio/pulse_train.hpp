@@ -22,6 +22,12 @@ struct PulseStatistics {
     late_in_total += late;
     late_at_worst = std::max(late_at_worst, late);
   }
+  void add(const PulseStatistics& others) {
+    edges += others.edges;
+    missed += others.missed;
+    late_in_total += others.late_in_total;
+    late_at_worst = std::max(late_at_worst, others.late_at_worst);
+  }
 };
 
 /// Pulses of a period and a width: the edges of a PWM or servo signal, one after the other. It
@@ -50,6 +56,8 @@ class PulseTrain {
   void stop() { next_ = never; }
 
   [[nodiscard]] bool running() const { return next_ != never; }
+  [[nodiscard]] Duration period() const { return period_; }
+  [[nodiscard]] Duration width() const { return width_; }
   /// When the next edge is due; `never` if there is none.
   [[nodiscard]] Instant next() const { return next_; }
 

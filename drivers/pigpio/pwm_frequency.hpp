@@ -32,15 +32,14 @@ inline constexpr std::array<PwmFrequency, 14> pwm_frequencies = {{{1000, 200},
                                                                   {40, 5000},
                                                                   {20, 10000},
                                                                   {10, 20000}}};
-inline constexpr std::uint8_t default_pwm_frequency = 1;  ///< 800 Hz
+inline constexpr std::uint32_t default_pwm_frequency = 800;
 
-/// The nearest to `hertz`, by its place above; of two that are equally near, the higher one.
-[[nodiscard]] constexpr std::uint8_t nearest_pwm_frequency(std::uint32_t hertz) {
+/// The nearest to `hertz`; of two that are equally near, the higher one.
+[[nodiscard]] constexpr PwmFrequency nearest_pwm_frequency(std::uint32_t hertz) {
   const auto distance = [hertz](const PwmFrequency& frequency) {
     return hertz > frequency.hertz ? hertz - frequency.hertz : frequency.hertz - hertz;
   };
-  const auto* const nearest = std::ranges::min_element(pwm_frequencies, {}, distance);
-  return static_cast<std::uint8_t>(nearest - pwm_frequencies.begin());
+  return *std::ranges::min_element(pwm_frequencies, {}, distance);
 }
 
 }  // namespace millrace::pigpio

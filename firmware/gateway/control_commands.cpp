@@ -623,7 +623,21 @@ bool ControlCommands::make_status(std::size_t n, Row& row) {
     default:
       break;
   }
-  const std::size_t after_gpio = n - (after_queues + 8);
+  std::size_t after_pulses = n - (after_queues + 8);
+  if (const PigpioServer* const pigpio = server.pigpio()) {
+    const std::size_t channels = pigpio->pwms().channels().size();
+    const std::size_t trains = pigpio->daemon().pulse_count();
+    if (after_pulses < channels) {
+      make_channel_status(after_pulses, row);
+      return true;
+    }
+    if (after_pulses < channels + trains) {
+      make_train_status(after_pulses - channels, row);
+      return true;
+    }
+    after_pulses -= channels + trains;
+  }
+  const std::size_t after_gpio = after_pulses;
   if (after_gpio < server.uarts().size()) {
     return make_uart(after_gpio, row);
   }
@@ -654,6 +668,32 @@ void ControlCommands::make_pulse_status(Row& row) const {
                " late-on-average=", microseconds(pulses.late_in_total / edges),
                "us late-at-worst=", microseconds(pulses.late_at_worst),
                "us periods-missed=", pulses.missed);
+  }
+}
+
+void ControlCommands::make_channel_status(std::size_t n, Row& row) const {
+  const PwmService::Channel& channel = session_.server().pigpio()->pwms().channels()[n];
+  row.append("pulses ", session_.server().gpio().line(channel.line).name,
+             " by=kernel channel=", channel.pwm.name(), " enabled=", channel.pwm.enabled() ? 1 : 0,
+             " period=", channel.pwm.period().count(), "ns width=", channel.pwm.width().count(),
+             "ns refused=", channel.refused);
+}
+
+void ControlCommands::make_train_status(std::size_t n, Row& row) const {
+  const PigpioServer& pigpio = *session_.server().pigpio();
+  for (unsigned gpio = 0; gpio < pigpio::user_gpios; ++gpio) {
+    const pigpio::PulseStatistics* const pulses = pigpio.daemon().pulses_of(gpio);
+    if (pulses == nullptr || n-- > 0) {
+      continue;
+    }
+    const auto edges = static_cast<std::int64_t>(std::max<std::uint64_t>(pulses->edges, 1));
+    row.append("pulses ", session_.server().gpio().line(pigpio.lines().line(gpio)).name,
+               " by=timer period=", pigpio.daemon().period_of(gpio).count(),
+               "ns width=", pigpio.daemon().width_of(gpio).count(), "ns edges=", pulses->edges,
+               " late-on-average=", microseconds(pulses->late_in_total / edges),
+               "us late-at-worst=", microseconds(pulses->late_at_worst),
+               "us periods-missed=", pulses->missed);
+    return;
   }
 }
 
@@ -736,6 +776,12 @@ bool ControlCommands::make_limit(std::size_t n, Row& row) {
       limit("pigpio-serials", capacities.pigpio_serials);
       if (const PigpioServer* const pigpio = server.pigpio()) {
         row.append(" used=", pigpio->serials().open_count());
+      }
+      return true;
+    case 18:
+      limit("pwms", capacities.pwms);
+      if (const PigpioServer* const pigpio = server.pigpio()) {
+        row.append(" used=", pigpio->pwms().channels().size());
       }
       return true;
     default:

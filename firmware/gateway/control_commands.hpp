@@ -78,6 +78,9 @@ class ControlCommands {
   bool make_limit(std::size_t n, Row& row);
   void make_pigpio_status(Row& row) const;
   void make_pulse_status(Row& row) const;
+  /// Of one channel of the kernel's PWM, and of one line that has pulses by timers.
+  void make_channel_status(std::size_t n, Row& row) const;
+  void make_train_status(std::size_t n, Row& row) const;
 
   void list(Make make);
   template <class... Parts>

@@ -99,7 +99,8 @@ bool Gateway::open_devices(const Options& options) {
     log(LogLevel::error, "GPIO of board ", board.name, ": ", describe(opened.error()));
     return false;
   }
-  if (!set_up_lines(options)) {
+  // Lines that the kernel's PWM has are no GPIOs: that is known before any line is set up.
+  if (!set_up_pwms(options) || !set_up_lines(options)) {
     return false;
   }
   if (const auto pigpio = pigpio_.open(board); !pigpio) {
@@ -130,6 +131,24 @@ bool Gateway::set_up_lines(const Options& options) {
     const GpioService::Change change{.line = *line, .settings = wanted->settings};
     if (const auto done = gpio_.configure({&change, 1}); !done) {
       log(LogLevel::error, text, ": ", describe(done.error().error));
+      return false;
+    }
+  }
+  return true;
+}
+
+bool Gateway::set_up_pwms(const Options& options) {
+  for (const std::string_view text : std::span(options.pwms).first(options.pwm_count)) {
+    const auto wanted = parse_pwm_option(text, *options.board);
+    const auto line = gpio_.find(wanted->line);
+    if (!line) {
+      log(LogLevel::error, "no such line, --pwm ", text, ", board ", options.board->name,
+          " has others: see the command lines");
+      return false;
+    }
+    if (const auto added = pwms_.add(*line, wanted->channel); !added) {
+      log(LogLevel::error, "PWM of ", wanted->line, " by ", wanted->channel, ": ",
+          describe(added.error()));
       return false;
     }
   }
@@ -171,6 +190,9 @@ void Gateway::introduce(const Options& options, const Result<void>& locked) cons
     hal::print("  ", port.config.name, "    ",
                port.uart.is_open() ? port.uart.path() : port.config.paths[0].view(), " at ",
                to_text(port.config.settings), port.uart.is_open() ? "" : ", opened by attach");
+  }
+  for (const auto& channel : pwms_.channels()) {
+    hal::print("  pwm      ", gpio_.line(channel.line).name, " by ", channel.pwm.name());
   }
   for (const auto& listener : std::span(listeners_).first(listener_count_)) {
     hal::print(listener.service == Options::Service::control ? "  control  " : "  pigpio   ",

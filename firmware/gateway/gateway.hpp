@@ -11,6 +11,7 @@
 #include "firmware/gateway/gpio_service.hpp"
 #include "firmware/gateway/options.hpp"
 #include "firmware/gateway/pigpio_server.hpp"
+#include "firmware/gateway/pwm_service.hpp"
 #include "firmware/gateway/uart_service.hpp"
 #include "firmware/reactor/static_reactor.hpp"
 #include "hal/gpio_cdev.hpp"
@@ -46,6 +47,7 @@ class Gateway {
   [[nodiscard]] Result<void> open_loop();
   [[nodiscard]] bool open_devices(const Options& options);
   [[nodiscard]] bool set_up_lines(const Options& options);
+  [[nodiscard]] bool set_up_pwms(const Options& options);
   [[nodiscard]] bool open_listeners(const Options& options);
   /// Says what is served, and whether the memory could be locked.
   void introduce(const Options& options, const Result<void>& locked) const;
@@ -61,8 +63,9 @@ class Gateway {
   GatewayLog log_{readers_};
   ControlServer server_{reactor_, log_, readers_};
   GpioService gpio_{reactor_, log_};
+  PwmService pwms_{gpio_};
   UartService uarts_{reactor_, server_};
-  PigpioServer pigpio_{reactor_, log_, readers_.back(), gpio_, uarts_};
+  PigpioServer pigpio_{reactor_, log_, readers_.back(), gpio_, pwms_, uarts_};
   std::size_t listener_count_ = 0;
   std::array<Options::Listener, board::capacities.listeners> listeners_{};
 };

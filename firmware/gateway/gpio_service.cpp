@@ -24,6 +24,10 @@ constexpr const char* consumer = "millrace";
 constexpr Error named_twice = {
     .number = EINVAL, .what = "the line is named twice", .remedy = "name each line once"};
 
+constexpr Error given_away = {.number = EBUSY,
+                              .what = "the line is driven by the kernel's PWM",
+                              .remedy = "drive it by the pigpio port, or leave out its --pwm"};
+
 constexpr Edges operator|(Edges a, Edges b) {
   return static_cast<Edges>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
 }
@@ -173,8 +177,8 @@ LineSettings GpioService::first_settings(const Line& line) const {
 }
 
 bool GpioService::available(LineIndex which) {
-  if (at(which).claimed()) {
-    return true;
+  if (at(which).claimed() || at(which).given_away) {
+    return at(which).claimed();
   }
   const auto known = info(which);
   return known && !known->used;
@@ -435,6 +439,9 @@ LineResult<void> GpioService::apply(std::span<const Change> changes) {
     const auto before = changes.first(i);
     if (std::ranges::find(before, which, &Change::line) != before.end()) {
       return fail_at(which, named_twice);
+    }
+    if (at(which).given_away) {
+      return fail_at(which, given_away);
     }
     // What can't work at all is refused before anything has changed.
     if (const auto checked = hal::check_settings({&changes[i].settings, 1}); !checked) {

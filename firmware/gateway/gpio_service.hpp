@@ -47,6 +47,7 @@ class GpioService {
     std::uint32_t rising_watchers = 0;
     std::uint32_t falling_watchers = 0;
     std::uint8_t position = 0;  ///< in its claim
+    bool given_away = false;
 
     [[nodiscard]] bool claimed() const { return claim != unclaimed; }
     [[nodiscard]] bool watched() const { return rising_watchers > 0 || falling_watchers > 0; }
@@ -76,6 +77,10 @@ class GpioService {
   [[nodiscard]] const Line& line(LineIndex line) const { return lines_[index(line)]; }
   [[nodiscard]] std::optional<LineIndex> find(std::string_view name) const;
   [[nodiscard]] Result<hal::LineInfo> info(LineIndex line);
+
+  /// Has the line never be requested: something else of the gateway's drives its pin, which a
+  /// request could take from it. Whoever asks for it is told EBUSY. For start-up.
+  void give_away(LineIndex line) { at(line).given_away = true; }
 
   /// Whether the line is the gateway's already, or could be: nobody else uses it.
   [[nodiscard]] bool available(LineIndex which);

@@ -35,6 +35,12 @@ Serves GPIO lines and serial ports to clients over TCP and Unix sockets.
                          a line to be set up before anybody is served; may be repeated. SETTING: as
                          for the command config. GPIO17=output,level=1, or
                          GPIO4=input,bias=pull-up,debounce=5ms
+  --pwm NAME[=CHIP:CHANNEL]
+                         a line that the kernel's PWM drives, for clients of pigpiod; may be
+                         repeated. The device tree must connect its pin to that channel (on a
+                         Raspberry Pi: dtoverlay=pwm in config.txt), and it can't be a GPIO then.
+                         CHIP is the name of its device, as fe20c000.pwm in /sys/class/pwm, or
+                         pwmchip0, or a path. Without, the channel that the board is known to have
   --uart NAME=PATH[,SETTINGS]
                          a serial port; may be repeated, and replaces the board's. PATH is a device,
                          best one in /dev/serial/by-id/, or `sim` for a simulated port. SETTINGS:
@@ -43,8 +49,8 @@ Serves GPIO lines and serial ports to clients over TCP and Unix sockets.
   --heap-trap ACTION     when anything allocates memory after the start: count (see status) or abort
   --help, --version
 
-Exit status: 0 stopped by a signal, 1 the loop failed, 2 wrong command line, 3 GPIO or a serial port
-can't be used, 4 an address can't be listened at.
+Exit status: 0 stopped by a signal, 1 the loop failed, 2 wrong command line, 3 GPIO, PWM or a
+serial port can't be used, 4 an address can't be listened at.
 )";
 
 constexpr std::array<std::string_view, 2> services = {"control", "pigpio"};  // as Service has them
@@ -91,6 +97,14 @@ std::expected<void, OptionError> add_line(Options& options, std::string_view tex
     return wrong("too many lines", text, "raise lines in the board's capacities");
   }
   options.lines[options.line_count++] = text;
+  return {};
+}
+
+std::expected<void, OptionError> add_pwm(Options& options, std::string_view text) {
+  if (options.pwm_count == options.pwms.size()) {
+    return wrong("too many PWM channels", text, "raise pwms in the board's capacities");
+  }
+  options.pwms[options.pwm_count++] = text;
   return {};
 }
 
@@ -170,6 +184,8 @@ std::expected<void, OptionError> apply(Options& options, int option, std::string
       return add_listener(options, value);
     case 'n':
       return add_line(options, value);
+    case 'p':
+      return add_pwm(options, value);
     case 'u':
       return add_uart(options, value);
     case 'v': {
@@ -202,10 +218,11 @@ std::expected<void, OptionError> apply(Options& options, int option, std::string
 }  // namespace
 
 std::expected<Options, OptionError> parse_options(std::span<char* const> arguments) {
-  static constexpr std::array<option, 9> known = {{
+  static constexpr std::array<option, 10> known = {{
       {"board", required_argument, nullptr, 'b'},
       {"listen", required_argument, nullptr, 'l'},
       {"line", required_argument, nullptr, 'n'},
+      {"pwm", required_argument, nullptr, 'p'},
       {"uart", required_argument, nullptr, 'u'},
       {"log", required_argument, nullptr, 'v'},
       {"heap-trap", required_argument, nullptr, 't'},
@@ -240,6 +257,11 @@ std::expected<Options, OptionError> parse_options(std::span<char* const> argumen
   if (static_cast<std::size_t>(optind) < arguments.size()) {
     return wrong("no such argument", arguments[static_cast<std::size_t>(optind)], "try --help");
   }
+  for (const std::string_view text : std::span(options.pwms).first(options.pwm_count)) {
+    if (!parse_pwm_option(text, *options.board)) {
+      return wrong("no PWM channel is known", text, "write for example GPIO18=fe20c000.pwm:0");
+    }
+  }
   if (options.uart_count == 0) {
     if (options.board->uarts.size() > options.uarts.size()) {
       return wrong("the board has more serial ports than this firmware", options.board->name,
@@ -266,6 +288,16 @@ std::optional<LineOption> parse_line_option(std::string_view text) {
     }
   }
   return line;
+}
+
+std::optional<PwmOption> parse_pwm_option(std::string_view text, const board::Board& board) {
+  const auto [line, channel, found] = split(text, '=');
+  if (found) {
+    return line.empty() || channel.empty() ? std::nullopt : std::optional(PwmOption{line, channel});
+  }
+  const auto known = std::ranges::find(board.pwms, line, &board::Pwm::line);
+  return known == board.pwms.end() ? std::nullopt
+                                   : std::optional(PwmOption{known->line, known->channel});
 }
 
 std::string_view help_text() { return help; }

@@ -47,7 +47,9 @@ struct Options {
   std::array<Listener, board::capacities.listeners> listeners{};
   std::size_t line_count = 0;
   std::array<std::string_view, board::capacities.lines> lines{};  ///< for parse_line_option()
-  std::size_t uart_count = 0;                                     ///< 0: the board's
+  std::size_t pwm_count = 0;
+  std::array<std::string_view, board::capacities.pwms> pwms{};  ///< for parse_pwm_option()
+  std::size_t uart_count = 0;                                   ///< 0: the board's
   std::array<UartService::Config, board::capacities.uarts> uarts{};
   hal::LogLevel log_level = hal::LogLevel::info;
   hal::heap_trap::Action heap_trap = hal::heap_trap::Action::count;
@@ -68,6 +70,17 @@ struct LineOption {
 
 /// Reads "GPIO17=output,level=1". Empty when a setting is not understood, or there is none.
 [[nodiscard]] std::optional<LineOption> parse_line_option(std::string_view text);
+
+/// A line that a channel of the kernel's PWM drives.
+struct PwmOption {
+  std::string_view line;
+  std::string_view channel;
+};
+
+/// Reads "GPIO18=fe20c000.pwm:0", or "GPIO18" for the channel that the board has there. Empty when
+/// either is missing.
+[[nodiscard]] std::optional<PwmOption> parse_pwm_option(std::string_view text,
+                                                        const board::Board& board);
 
 /// What --help prints after the line that says how the program is called.
 [[nodiscard]] std::string_view help_text();

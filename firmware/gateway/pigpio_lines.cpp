@@ -50,6 +50,7 @@ void PigpioLines::open() {
   }
   for (unsigned gpio = 0; gpio < pigpio::gpios; ++gpio) {
     known_ |= numbers_[gpio].line ? bit(gpio) : 0;
+    with_pwm_ |= numbers_[gpio].line && pwms_.find(line(gpio)) != nullptr ? bit(gpio) : 0;
   }
 }
 
@@ -71,7 +72,32 @@ bool PigpioLines::is_input_of_ours(unsigned gpio) const {
          gpio_.settings(line(gpio)).direction == Direction::input;
 }
 
+Code PigpioLines::pulse_line(unsigned gpio, Duration period, Duration width) {
+  const auto set = pwms_.set(line(gpio), period, width);
+  if (set) {
+    return Code::ok;
+  }
+  switch (set.error().number) {
+    case EINVAL:
+    case ERANGE:
+    case EOPNOTSUPP:
+      return Code::bad_hpwm_freq;
+    default:
+      return code_of(set.error());
+  }
+}
+
+Code PigpioLines::hold(unsigned gpio, bool level) {
+  // Its period, so that what is read of it stays true; or any, if it has none yet.
+  constexpr Duration any = std::chrono::milliseconds(1);
+  const Duration period = pwm(gpio).period() > Duration::zero() ? pwm(gpio).period() : any;
+  return pulse_line(gpio, period, level ? period : Duration::zero());
+}
+
 bool PigpioLines::is_output(unsigned gpio) {
+  if (has_pwm(gpio)) {
+    return pwm(gpio).enabled();
+  }
   const LineSettings settings = gpio_.settings(line(gpio));
   if (settings.direction != Direction::as_is) {
     return settings.direction == Direction::output;
@@ -81,6 +107,9 @@ bool PigpioLines::is_output(unsigned gpio) {
 }
 
 Code PigpioLines::make_output(unsigned gpio, bool level) {
+  if (has_pwm(gpio)) {
+    return hold(gpio, level);
+  }
   GpioService::Change change{.line = line(gpio), .settings = gpio_.settings(line(gpio))};
   change.settings.direction = Direction::output;
   change.settings.output_active = level;
@@ -89,6 +118,10 @@ Code PigpioLines::make_output(unsigned gpio, bool level) {
 }
 
 Code PigpioLines::make_input(unsigned gpio) {
+  if (has_pwm(gpio)) {
+    const auto stopped = pwms_.stop(line(gpio));
+    return stopped ? Code::ok : code_of(stopped.error());
+  }
   const LineSettings before = gpio_.settings(line(gpio));
   GpioService::Change change{.line = line(gpio), .settings = before};
   change.settings.direction = Direction::input;
@@ -112,7 +145,7 @@ Code PigpioLines::make_input(unsigned gpio) {
 Code PigpioLines::bias_line(unsigned gpio, pigpio::Pull pull) {
   constexpr std::array biases = {Bias::disabled, Bias::pull_down, Bias::pull_up};  // as Pull has
   numbers_[gpio].bias = biases[static_cast<std::size_t>(pull)];
-  return is_output(gpio) ? Code::ok : make_input(gpio);
+  return has_pwm(gpio) || is_output(gpio) ? Code::ok : make_input(gpio);
 }
 
 Code PigpioLines::debounce_line(unsigned gpio, std::chrono::microseconds steady) {
@@ -121,6 +154,10 @@ Code PigpioLines::debounce_line(unsigned gpio, std::chrono::microseconds steady)
 }
 
 pigpio::Expected<bool> PigpioLines::level_of(unsigned gpio) {
+  if (has_pwm(gpio)) {
+    return pwm(gpio).enabled() ? pigpio::Expected<bool>(pwm(gpio).width() > Duration::zero())
+                               : std::unexpected(Code::not_permitted);
+  }
   const LineIndex which = line(gpio);
   bool level = false;
   if (const auto read = gpio_.read({&which, 1}, {&level, 1}); !read) {
@@ -132,17 +169,22 @@ pigpio::Expected<bool> PigpioLines::level_of(unsigned gpio) {
 std::uint64_t PigpioLines::levels_of(std::uint64_t wanted) {
   LineSet set;
   for (unsigned gpio = 0; gpio < pigpio::gpios; ++gpio) {
-    if ((wanted & known_ & bit(gpio)) != 0) {
+    if ((wanted & known_ & ~with_pwm_ & bit(gpio)) != 0) {
       set[index(line(gpio))] = true;
     }
   }
+  std::uint64_t result = 0;
+  for (unsigned gpio = 0; (wanted & with_pwm_) != 0 && gpio < pigpio::gpios; ++gpio) {
+    if ((wanted & with_pwm_ & bit(gpio)) != 0 && level_of(gpio).value_or(false)) {
+      result |= bit(gpio);
+    }
+  }
   if (set.none()) {
-    return 0;
+    return result;
   }
   const LineSet levels = gpio_.levels(set);
-  std::uint64_t result = 0;
   for (unsigned gpio = 0; gpio < pigpio::gpios; ++gpio) {
-    if ((wanted & known_ & bit(gpio)) != 0 && levels[index(line(gpio))]) {
+    if ((wanted & known_ & ~with_pwm_ & bit(gpio)) != 0 && levels[index(line(gpio))]) {
       result |= bit(gpio);
     }
   }
@@ -153,17 +195,26 @@ Code PigpioLines::drive_lines(std::uint64_t which, std::uint64_t levels) {
   std::array<LineIndex, pigpio::gpios> lines{};
   std::array<bool, pigpio::gpios> values{};
   std::size_t count = 0;
+  Code held = Code::ok;
   for (unsigned gpio = 0; gpio < pigpio::gpios; ++gpio) {
-    if ((which & bit(gpio)) != 0) {
+    if ((which & with_pwm_ & bit(gpio)) != 0) {
+      const Code one = hold(gpio, (levels & bit(gpio)) != 0);
+      held = one == Code::ok ? held : one;
+    } else if ((which & bit(gpio)) != 0) {
       lines[count] = line(gpio);
       values[count] = (levels & bit(gpio)) != 0;
       ++count;
     }
   }
-  return code_of(gpio_.set(std::span(lines).first(count), std::span(values).first(count)));
+  const Code set =
+      code_of(gpio_.set(std::span(lines).first(count), std::span(values).first(count)));
+  return set == Code::ok ? held : set;
 }
 
 bool PigpioLines::drive_line(unsigned gpio, bool level) {
+  if (has_pwm(gpio)) {
+    return hold(gpio, level) == Code::ok;
+  }
   return gpio_.drive(line(gpio), level) || (!gpio_.line(line(gpio)).claimed() && is_output(gpio) &&
                                             make_output(gpio, level) == Code::ok);
 }

@@ -44,17 +44,19 @@ class PigpioServer final : public UartObserver, public Acceptor::Server, public 
 
   /// `reader`: of the log of events, for all clients together.
   PigpioServer(Reactor& reactor, GatewayLog& log, GatewayLog::Reader& reader, GpioService& gpio,
-               UartService& uarts)
+               PwmService& pwms, UartService& uarts)
       : reactor_(reactor),
         log_(log),
         reader_(reader),
         gpio_(gpio),
+        pwms_(pwms),
         uarts_(uarts),
         acceptor_(reactor, *this, {}),
-        lines_(gpio, reader),
+        lines_(gpio, pwms, reader),
         serials_(uarts) {}
 
-  /// Once the lines are known. Errors: those of Reactor::add_notifier() and add_timer().
+  /// Once the lines and the PWM channels are known. Errors: those of Reactor::add_notifier() and
+  /// add_timer().
   [[nodiscard]] Result<void> open(const board::Board& board);
 
   /// Serves clients at `address` too. See Acceptor::listen().
@@ -67,6 +69,8 @@ class PigpioServer final : public UartObserver, public Acceptor::Server, public 
 
   [[nodiscard]] const Statistics& statistics() const { return statistics_; }
   [[nodiscard]] std::size_t listener_count() const { return acceptor_.listener_count(); }
+  [[nodiscard]] const PwmService& pwms() const { return pwms_; }
+  [[nodiscard]] const PigpioLines& lines() const { return lines_; }
   [[nodiscard]] std::uint64_t reports() const { return reports_.appended(); }
   [[nodiscard]] std::uint64_t reports_lost() const { return reports_.lost_in_total(); }
 
@@ -136,6 +140,7 @@ class PigpioServer final : public UartObserver, public Acceptor::Server, public 
   GatewayLog& log_;
   GatewayLog::Reader& reader_;
   GpioService& gpio_;
+  PwmService& pwms_;
   UartService& uarts_;
   NotifierId changed_;
   TimerId edge_timer_;

@@ -87,6 +87,8 @@ def test_errors_are_pigpiods_own(pi):
     assert refused(pi.get_PWM_dutycycle, 4) == "GPIO is not in use for PWM"
     assert refused(pi.get_servo_pulsewidth, 4) == "GPIO is not in use for servo pulses"
     assert refused(pi.gpio_trigger, 4, 101, 1) == "trigger pulse length not 1-100"
+    assert refused(pi.hardware_PWM, 18, 800, 250000) == "GPIO has no hardware PWM"
+    assert refused(pi.hardware_clock, 4, 5000) == "GPIO has no hardware clock"
     assert refused(pi.set_glitch_filter, 4, 300001) == "bad filter parameter"
     assert refused(pi.notify_begin, 31, 0) == "unknown handle"
     assert refused(pi.event_trigger, 32) == "bad event id"
@@ -97,7 +99,7 @@ def test_what_is_not_served_is_refused_at_once_and_the_connection_goes_on(pi):
         (pi.wave_clear, ()), (pi.wave_add_generic, ([pigpio.pulse(1 << 4, 0, 100)] * 50,)), (pi.wave_create, ()),
         (pi.wave_tx_busy, ()), (pi.wave_chain, (b"\x00\xff",)), (pi.i2c_open, (1, 0x53)), (pi.spi_open, (0, 50000)),
         (pi.store_script, (b"tag 0 w 4 1 mils 500 jmp 0",)), (pi.bb_serial_read_open, (4, 9600)),
-        (pi.hardware_PWM, (18, 800, 250000)), (pi.hardware_clock, (4, 5000)), (pi.get_pad_strength, (0,)),
+        (pi.get_pad_strength, (0,)),
         (pi.file_open, ("/etc/passwd", pigpio.FILE_READ)), (pi.shell, ("anything", "at all")),
     ):
         assert refused(call, *arguments) == "unknown command", call

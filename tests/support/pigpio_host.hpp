@@ -32,6 +32,8 @@ class PigpioHost final : public pigpio::Lines, public pigpio::Serials, public pi
     bool level = false;
     pigpio::Pull pull = pigpio::Pull::off;
     std::chrono::microseconds debounce{0};
+    Duration period{};  ///< of the kernel's PWM
+    Duration width{};
     Code fails = Code::ok;  ///< what whoever wants to use it is told
   };
 
@@ -102,6 +104,20 @@ class PigpioHost final : public pigpio::Lines, public pigpio::Serials, public pi
     driven += (driven.empty() ? "" : " ") + std::to_string(gpio) + (level ? "^" : "_");
     return true;
   }
+  [[nodiscard]] std::uint64_t with_pwm() const override { return pwm; }
+  [[nodiscard]] Code pulse_line(unsigned gpio, Duration period, Duration width) override {
+    Line& line = lines.at(gpio);
+    if (period < shortest_period) {
+      return Code::bad_hpwm_freq;
+    }
+    if (line.fails == Code::ok) {
+      line.output = true;
+      line.period = period;
+      line.width = width;
+      line.level = width > Duration::zero();
+    }
+    return line.fails;
+  }
   [[nodiscard]] std::uint32_t watch_lines(std::uint32_t bits) override {
     std::uint32_t failed = 0;
     for (unsigned gpio = 0; gpio < pigpio::user_gpios; ++gpio) {
@@ -162,6 +178,8 @@ class PigpioHost final : public pigpio::Lines, public pigpio::Serials, public pi
   // NOLINTBEGIN(misc-non-private-member-variables-in-classes): a test's to look at
   unsigned line_count;
   std::array<Line, pigpio::gpios> lines{};
+  std::uint64_t pwm = 0;  ///< lines with a channel of the kernel's
+  Duration shortest_period{20};
   std::uint32_t watched = 0;
   std::string driven;  ///< by drive_line(): 17^ is up, 17_ is down
 

@@ -111,6 +111,11 @@ TEST(Boards, fit_into_a_firmware_built_for_them) {
     const Capacities& most = *header.capacities;
     EXPECT_LE(header.board->lines.size(), most.lines) << header.board->name;
     EXPECT_LE(header.board->uarts.size(), most.uarts) << header.board->name;
+    EXPECT_LE(header.board->pwms.size(), most.pwms) << header.board->name;
+    for (const Pwm& pwm : header.board->pwms) {
+      const auto wired = [&](const Line& line) { return line.name == pwm.line; };
+      EXPECT_TRUE(std::ranges::any_of(header.board->lines, wired)) << pwm.line;
+    }
     EXPECT_GE(most.listeners, 2U) << header.board->name << ": TCP and Unix by default";
     // A timer for each serial port, and one to accept clients again.
     EXPECT_GE(most.timers, most.uarts + 1) << header.board->name;
@@ -127,7 +132,8 @@ TEST(Boards, have_a_descriptor_for_all_that_can_be_open_at_once) {
     const std::size_t lines =
         header.board->gpio == GpioBackend::simulation ? 2 * hal::GpioSim::line_count : most.lines;
     constexpr std::size_t of_the_loop = 12;  // standard ones, epoll, wake-up, signals, spare …
-    EXPECT_GE(most.fds, lines + most.connections + most.listeners + 2 * most.uarts + of_the_loop)
+    EXPECT_GE(most.fds, lines + most.connections + most.listeners + 2 * most.uarts + 3 * most.pwms +
+                            of_the_loop)
         << header.board->name;
   }
 }

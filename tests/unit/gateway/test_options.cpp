@@ -263,6 +263,30 @@ TEST(Options, say_what_the_heap_trap_does) {
   EXPECT_EQ(refused({"--heap-trap", "off"}), "no such action, off, write count or abort");
 }
 
+TEST(Options, give_a_line_to_a_pwm_channel) {
+  const Options options = accepted({"--board", "rpi4", "--pwm", "GPIO18", "--pwm", "GPIO13=x:7"});
+  ASSERT_EQ(options.pwm_count, 2U);
+  const auto known = parse_pwm_option(options.pwms[0], *options.board);
+  ASSERT_TRUE(known);
+  EXPECT_EQ(known->line, "GPIO18");
+  EXPECT_EQ(known->channel, "fe20c000.pwm:0");
+  const auto told = parse_pwm_option(options.pwms[1], *options.board);
+  ASSERT_TRUE(told);
+  EXPECT_EQ(told->line, "GPIO13");
+  EXPECT_EQ(told->channel, "x:7");
+  for (const char* const unknown : {"GPIO17", "", "=x:7", "GPIO18="}) {
+    EXPECT_EQ(refused({"--pwm", unknown, "--board", "rpi4"}),
+              std::string("no PWM channel is known, ") +
+                  (*unknown == '\0' ? "an empty value" : unknown) +
+                  ", write for example GPIO18=fe20c000.pwm:0");
+  }
+  Arguments many;
+  for (std::size_t i = 0; i <= board::capacities.pwms; ++i) {
+    many.insert(many.end(), {"--pwm", "GPIO18=x:" + std::to_string(i)});
+  }
+  EXPECT_TRUE(refused(many).starts_with("too many PWM channels, "));
+}
+
 TEST(Options, ask_for_help_or_the_version) {
   EXPECT_EQ(accepted({"--help"}).action, Options::Action::help);
   EXPECT_EQ(accepted({"--version"}).action, Options::Action::version);
@@ -303,8 +327,8 @@ TEST(Options, are_read_the_same_again_and_again) {
 }
 
 TEST(Options, are_all_in_the_help) {
-  for (const std::string_view option :
-       {"--board", "--listen", "--uart", "--log", "--heap-trap", "--help", "--version"}) {
+  for (const std::string_view option : {"--board", "--listen", "--line", "--pwm", "--uart", "--log",
+                                        "--heap-trap", "--help", "--version"}) {
     EXPECT_NE(help_text().find(option), std::string_view::npos) << option;
   }
   for (const board::Board* const board : board::all) {

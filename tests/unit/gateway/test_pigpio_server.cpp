@@ -130,9 +130,10 @@ class PigpioServerTest : public testing::Test {
   GatewayLog log{readers};
   hal::GpioSim gpio_sim;
   GpioService gpio{reactor, log};
+  PwmService pwms{gpio};
   Silent silent;
   UartService uarts{reactor, silent};
-  PigpioServer server{reactor, log, readers[1], gpio, uarts};
+  PigpioServer server{reactor, log, readers[1], gpio, pwms, uarts};
 };
 
 TEST_F(PigpioServerTest, numbers_lines_by_their_names) {

@@ -10,11 +10,16 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tarfile
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "tests/hil"))
+
+from pwm_chip import PwmChip  # noqa: E402
+
 BUILD = pathlib.Path(os.environ.get("MILLRACE_BUILD", "build/release/sim"))
 PROGRAM = ROOT / BUILD / "gateway-static.package"
 ARCHITECTURE = subprocess.check_output(["dpkg", "--print-architecture"], text=True).strip()
@@ -204,8 +209,25 @@ def test_unit_rule_and_scripts_agree_on_names(unpacked):
     assert "\nEnvironmentFile=-/etc/default/millrace\n" in unit
     assert "\nGroup=gpio\n" in unit
     assert "\nRuntimeDirectory=millrace\n" in unit
-    rule = (unpacked / "usr/lib/udev/rules.d/60-millrace.rules").read_text().splitlines()[-1]
-    assert rule == 'SUBSYSTEM=="gpio", KERNEL=="gpiochip[0-9]*", GROUP="gpio", MODE="0660"'
+    rules = (unpacked / "usr/lib/udev/rules.d/60-millrace.rules").read_text().splitlines()
+    assert 'SUBSYSTEM=="gpio", KERNEL=="gpiochip[0-9]*", GROUP="gpio", MODE="0660"' in rules
+    assert "\nReadWritePaths=-/sys/devices\n" in unit
+
+
+def test_the_rule_gives_a_pwm_chips_files_to_the_group_and_no_others(unpacked, tmp_path):
+    rules = (unpacked / "usr/lib/udev/rules.d/60-millrace.rules").read_text()
+    command, = re.findall(r"""^SUBSYSTEM=="pwm", .*RUN\+="/bin/sh -c '(.*)'"$""", rules, re.M)
+    assert "/sys%p" in command and "chgrp gpio " in command
+    chip = PwmChip(tmp_path / "pwmchip0")
+    files = [path for path in chip.folder.rglob("*") if path.is_file()]
+    for path in files:
+        path.chmod(0o644)
+    # As udev has a shell run it, but in this folder, and for a group that there is.
+    command = command.replace("/sys%p", str(chip.folder)).replace("$$", "$").replace(" gpio ", f" {os.getgid()} ")
+    assert run("/bin/sh", "-c", command).returncode == 0
+    given = {str(path.relative_to(chip.folder)) for path in files if path.stat().st_mode & 0o020}
+    assert given == {"export", *(f"pwm{n}/{name}" for n in (0, 1)
+                                 for name in ("period", "duty_cycle", "polarity", "enable"))}
 
 
 def analyze(*arguments):

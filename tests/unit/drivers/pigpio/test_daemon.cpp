@@ -584,6 +584,179 @@ TEST_F(PigpioDaemonTest, a_trigger_of_an_input_drives_nothing) {
   EXPECT_TRUE(host.lines[17].level) << "its latch has the level after the pulse";
 }
 
+// --- The kernel's PWM ----------------------------------------------------------------------------
+
+/// GPIO18 and 12 have a channel.
+class PigpioKernelPwm : public PigpioDaemonTest {
+ protected:
+  void SetUp() override {
+    PigpioDaemonTest::SetUp();
+    host.pwm = std::uint64_t{1} << 18 | std::uint64_t{1} << 12;
+  }
+  [[nodiscard]] Duration period(unsigned gpio = 18) const { return host.lines.at(gpio).period; }
+  [[nodiscard]] Duration width(unsigned gpio = 18) const { return host.lines.at(gpio).width; }
+  /// HP and what it answers.
+  std::int32_t hardware(unsigned gpio, std::uint32_t hertz, std::uint32_t duty) {
+    return run(Command::hp, gpio, hertz, word(duty));
+  }
+};
+
+TEST_F(PigpioKernelPwm, makes_pwm_without_a_timer) {
+  EXPECT_EQ(run(Command::pwm, 18, 64), 0);
+  EXPECT_EQ(period(), 1'250'000ns) << "800 Hz";
+  EXPECT_EQ(width(), 1'250'000ns * 64 / 255);
+  EXPECT_EQ(daemon.next_edge(), never);
+  EXPECT_EQ(daemon.pulse_count(), 0U);
+  EXPECT_EQ(daemon.pulses_of(18), nullptr);
+  EXPECT_EQ(run(Command::gdc, 18), 64);
+  EXPECT_EQ(run(Command::modeg, 18), 1);
+  EXPECT_EQ(driven(), "");
+  EXPECT_EQ(run(Command::pwm, 17, 64), 0) << "one without a channel has a timer";
+  EXPECT_NE(daemon.next_edge(), never);
+  EXPECT_NE(daemon.pulses_of(17), nullptr);
+}
+
+TEST_F(PigpioKernelPwm, has_any_frequency_exactly) {
+  EXPECT_EQ(run(Command::pfs, 18, 25'000), 25'000) << "no step of pigpiod's";
+  EXPECT_EQ(run(Command::pwm, 18, 51), 0);
+  EXPECT_EQ(period(), 40us);
+  EXPECT_EQ(width(), 8us);
+  EXPECT_EQ(run(Command::pfs, 18, 440), 440) << "while it runs";
+  EXPECT_EQ(period(), 2'272'727ns);
+  EXPECT_EQ(width(), 2'272'727ns * 51 / 255);
+  EXPECT_EQ(run(Command::pfg, 18), 440);
+  EXPECT_EQ(run(Command::prrg, 18), 2'272'727);
+  EXPECT_EQ(run(Command::pfs, 18, 0), 1);
+  EXPECT_EQ(period(), 1s);
+  EXPECT_EQ(run(Command::pfs, 18, UINT32_MAX), 1) << "not possible here, so it stays";
+  EXPECT_EQ(period(), 1s);
+  EXPECT_EQ(run(Command::pfs, 17, 25'000), 1000) << "by a timer: pigpiod's steps";
+}
+
+TEST_F(PigpioKernelPwm, keeps_its_duty_when_the_range_changes) {
+  EXPECT_EQ(run(Command::prs, 18, 1000), 1'250'000);
+  EXPECT_EQ(run(Command::pwm, 18, 1001), -8);
+  EXPECT_EQ(run(Command::pwm, 18, 500), 0);
+  EXPECT_EQ(run(Command::prs, 18, 40'000), 1'250'000);
+  EXPECT_EQ(run(Command::gdc, 18), 20'000);
+  EXPECT_EQ(width(), period() / 2);
+  EXPECT_EQ(run(Command::prg, 18), 40'000);
+}
+
+TEST_F(PigpioKernelPwm, moves_servos) {
+  EXPECT_EQ(run(Command::servo, 18, 1500), 0);
+  EXPECT_EQ(period(), 20ms);
+  EXPECT_EQ(width(), 1500us);
+  EXPECT_EQ(run(Command::gpw, 18), 1500);
+  EXPECT_EQ(run(Command::gdc, 18), -92);
+  EXPECT_EQ(run(Command::servo, 18, 0), 0);
+  EXPECT_EQ(width(), 0ns);
+  EXPECT_EQ(run(Command::pwm, 18, 255), 0);
+  EXPECT_EQ(width(), period());
+  EXPECT_EQ(run(Command::gpw, 18), -93);
+}
+
+TEST_F(PigpioKernelPwm, hardware_pwm_is_the_channels) {
+  EXPECT_EQ(hardware(18, 1'000'000, 250'000), 0);
+  EXPECT_EQ(period(), 1us);
+  EXPECT_EQ(width(), 250ns);
+  EXPECT_EQ(run(Command::gdc, 18), 250'000);
+  EXPECT_EQ(run(Command::pfg, 18), 1'000'000);
+  EXPECT_EQ(run(Command::prg, 18), 1'000'000);
+  EXPECT_EQ(run(Command::prrg, 18), 1000);
+  EXPECT_EQ(run(Command::gpw, 18), -93);
+  EXPECT_EQ(run(Command::modeg, 18), 2) << "ALT5";
+  EXPECT_EQ(hardware(12, 3, 1'000'000), 0);
+  EXPECT_EQ(run(Command::modeg, 12), 4) << "ALT0";
+  EXPECT_EQ(width(12), 333'333'333ns);
+  EXPECT_EQ(hardware(18, 0, 0), 0) << "off";
+  EXPECT_EQ(driven(), "18_");
+  EXPECT_EQ(run(Command::gdc, 18), -92);
+  EXPECT_EQ(run(Command::modeg, 18), 1);
+  EXPECT_EQ(run(Command::pfg, 18), 800) << "of PWM, as it was";
+}
+
+TEST_F(PigpioKernelPwm, hardware_pwm_is_refused_as_pigpiod_does) {
+  EXPECT_EQ(hardware(17, 800, 0), -95) << "no channel";
+  EXPECT_EQ(hardware(39, 800, 0), -95);
+  EXPECT_EQ(hardware(40, 800, 0), -41) << "no line";
+  EXPECT_EQ(hardware(54, 800, 0), -3);
+  EXPECT_EQ(hardware(18, 800, 1'000'001), -97);
+  EXPECT_EQ(hardware(18, 125'000'001, 0), -96);
+  EXPECT_EQ(run(Command::hp, 18, 800), -81) << "without a duty cycle";
+  EXPECT_EQ(hardware(18, 1000, 500'000), 0);
+  EXPECT_EQ(hardware(18, 125'000'000, 0), -96) << "not for this hardware";
+  EXPECT_EQ(period(), 1ms) << "it goes on";
+  EXPECT_EQ(run(Command::gdc, 18), 500'000);
+  EXPECT_EQ(run(Command::pfg, 18), 1000);
+  host.lines.at(18).fails = Code::not_permitted;
+  EXPECT_EQ(hardware(18, 2000, 0), -41);
+  EXPECT_EQ(run(Command::pfg, 18), 1000);
+}
+
+TEST_F(PigpioKernelPwm, the_hardware_clock_is_half_of_its_period_high) {
+  EXPECT_EQ(run(Command::hc, 18, 10'000'000), 0);
+  EXPECT_EQ(period(), 100ns);
+  EXPECT_EQ(width(), 50ns);
+  EXPECT_EQ(run(Command::gdc, 18), 500'000);
+  EXPECT_EQ(run(Command::pfg, 18), 10'000'000);
+  EXPECT_EQ(run(Command::prg, 18), 1'000'000);
+  EXPECT_EQ(run(Command::prrg, 18), 1'000'000);
+  EXPECT_EQ(run(Command::hc, 0x5a000012, 20'000), 0) << "pigpiod's password is not asked for";
+  EXPECT_EQ(period(), 50us);
+  EXPECT_EQ(run(Command::hc, 18, 4688), -98);
+  EXPECT_EQ(run(Command::hc, 18, 250'000'001), -98);
+  EXPECT_EQ(run(Command::hc, 18, 200'000'000), -98) << "not for this hardware";
+  EXPECT_EQ(run(Command::hc, 17, 10'000), -94);
+  EXPECT_EQ(run(Command::hc, 40, 10'000), -41);
+  EXPECT_EQ(run(Command::hc, 54, 10'000), -3);
+  EXPECT_EQ(hardware(18, 0, 0), 0);
+  EXPECT_EQ(period(), 50us) << "which ends PWM, and not the clock";
+  EXPECT_EQ(run(Command::gdc, 18), 500'000);
+  EXPECT_EQ(driven(), "");
+  EXPECT_EQ(run(Command::hc, 18, 0), 0);
+  EXPECT_EQ(driven(), "18_");
+  EXPECT_EQ(run(Command::gdc, 18), -92);
+}
+
+TEST_F(PigpioKernelPwm, writing_and_modes_end_it) {
+  for (const bool by_hardware : {false, true}) {
+    const auto start = [&] {
+      EXPECT_EQ(by_hardware ? hardware(18, 800, 500'000) : run(Command::pwm, 18, 128), 0);
+    };
+    start();
+    EXPECT_EQ(run(Command::write, 18, 1), 0);
+    EXPECT_EQ(run(Command::gdc, 18), -92);
+    EXPECT_EQ(driven(), "18^");
+    start();
+    EXPECT_EQ(run(Command::modes, 18, 0), 0);
+    EXPECT_EQ(run(Command::gdc, 18), -92);
+    EXPECT_EQ(run(Command::modeg, 18), 0);
+    start();
+    EXPECT_EQ(run(Command::modes, 18, 1), 0);
+    EXPECT_EQ(run(Command::gdc, 18), by_hardware ? -92 : 128) << "an output already, for pigpiod";
+    EXPECT_EQ(run(Command::modes, 18, 0), 0);
+  }
+}
+
+TEST_F(PigpioKernelPwm, banks_leave_its_pulses_alone) {
+  EXPECT_EQ(run(Command::pwm, 18, 128), 0);
+  EXPECT_EQ(run(Command::modes, 17, 1), 0);
+  EXPECT_EQ(run(Command::bs1, 3U << 17U), 0);
+  EXPECT_EQ(driven(), "17^");
+  EXPECT_EQ(run(Command::gdc, 18), 128);
+  EXPECT_EQ(run(Command::write, 18, 0), 0);
+  EXPECT_EQ(driven(), "18_");
+  EXPECT_EQ(run(Command::bs1, 3U << 17U), 0);
+  EXPECT_EQ(driven(), "17^ 18^") << "never or always high, it is like any output";
+}
+
+TEST_F(PigpioKernelPwm, has_no_single_pulses) {
+  EXPECT_EQ(run(Command::pwm, 18, 128), 0);
+  EXPECT_EQ(run(Command::trig, 18, 10, word(1)), -41);
+  EXPECT_EQ(run(Command::gdc, 18), 128);
+}
+
 // --- Serial ports ------------------------------------------------------------------------------
 
 TEST_F(PigpioDaemonTest, opens_serial_ports_as_pigpiod_does) {
