@@ -447,6 +447,7 @@ Result<NotifierId> Reactor::add_notifier(Handler handler, Priority priority) {
   free_notifier_ = notifier.next_free;
   notifier.handler = handler;
   notifier.generation = id.generation;
+  notifier.raised_elsewhere.store(false, std::memory_order_relaxed);
   notifier.priority = priority;
   notifier.in_use = true;
   ++statistics_.notifiers;
@@ -460,6 +461,15 @@ void Reactor::raise(NotifierId id) {
   }
   notifier->raised = true;
   push(notifier->priority, first_notifier_ + id.index);
+}
+
+void Reactor::raise_from_any_thread(NotifierId id) {
+  if (id.generation == 0 || id.index >= memory_.notifiers.size()) {
+    return;
+  }
+  memory_.notifiers[id.index].raised_elsewhere.store(true, std::memory_order_release);
+  any_raised_elsewhere_.store(true, std::memory_order_seq_cst);
+  wake();
 }
 
 void Reactor::remove_notifier(NotifierId id) {
@@ -513,16 +523,33 @@ Result<void> Reactor::post_from_any_thread(Handler handler, const Message& messa
     mailbox_refused_.fetch_add(1, std::memory_order_relaxed);
     return fail(ENOSPC, "the mailbox is full", "raise mailbox in the board's limits");
   }
-  if (asleep_.load(std::memory_order_seq_cst) && asleep_.exchange(false)) {
-    wakeup_.notify();
-  }
+  wake();
   return {};
 }
 
-void Reactor::queue_mailbox() {
+inline void Reactor::wake() {
+  if (asleep_.load(std::memory_order_seq_cst) && asleep_.exchange(false)) {
+    wakeup_.notify();
+  }
+}
+
+inline bool Reactor::heard_from_elsewhere() const {
+  return !mailbox_.empty() || any_raised_elsewhere_.load(std::memory_order_seq_cst);
+}
+
+void Reactor::queue_from_elsewhere() {
   while (!mailbox_.empty()) {
     const std::uint32_t cell = mailbox_.take();
     push(mailbox_[cell].priority, first_mailbox_ + cell);
+  }
+  if (!any_raised_elsewhere_.exchange(false)) {
+    return;
+  }
+  for (std::uint32_t i = 0; i < memory_.notifiers.size(); ++i) {
+    Notifier& notifier = memory_.notifiers[i];
+    if (notifier.raised_elsewhere.exchange(false)) {
+      raise({.index = i, .generation = notifier.generation});
+    }
   }
 }
 
@@ -737,9 +764,9 @@ inline Duration Reactor::until_next_deadline(Duration limit) const {
 inline Result<std::size_t> Reactor::wait(Duration max_wait) {
   Duration wait{};
   if (waiting_ == 0) {
-    // Who posts after the mailbox was found empty finds the loop asleep, and wakes it.
+    // Whoever posts after nothing was found here finds the loop asleep, and wakes it.
     asleep_.store(true, std::memory_order_seq_cst);
-    if (mailbox_.empty()) {
+    if (!heard_from_elsewhere()) {
       wait = until_next_deadline(max_wait);
     }
   }
@@ -788,8 +815,8 @@ Result<void> Reactor::turns(std::uint64_t count, Duration max_wait) {
     if (*found != 0) {
       take_ready(memory_.poll_events.first(*found));
     }
-    if (!mailbox_.empty()) {
-      queue_mailbox();
+    if (heard_from_elsewhere()) {
+      queue_from_elsewhere();
     }
     dispatch_batch();
   }
@@ -836,10 +863,10 @@ Exit Reactor::finish() {
     message.kind = MessageKind::quit;
     (void)invoke(message, ticks());
   }
-  queue_mailbox();
+  queue_from_elsewhere();
   dispatch_queued(memory_.links.size() - 1, ticks());  // one slot is not for what waits
   current_.store(nullptr, std::memory_order_relaxed);
-  queue_mailbox();
+  queue_from_elsewhere();
   Exit exit{.status = quit_status_};
   while (waiting_ != 0) {
     if (discard(pop(static_cast<Priority>(std::countr_zero(waiting_))))) {

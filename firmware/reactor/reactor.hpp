@@ -102,8 +102,9 @@ struct ReactorStatistics {
 ///
 /// Fork. A child must not use the loop that it has inherited: the epoll set is the parent's.
 ///
-/// Loop thread only, but for post_from_any_thread(), ledger() and current_handler(). Sized by
-/// StaticReactor; this class holds no memory of its own and is not a template.
+/// Loop thread only, but for post_from_any_thread(), raise_from_any_thread(), ledger() and
+/// current_handler(). Sized by StaticReactor; this class holds no memory of its own and is not a
+/// template.
 class Reactor {
  public:
   static constexpr std::uint32_t turn_limit = 64;  ///< messages between two looks at the kernel
@@ -180,6 +181,11 @@ class Reactor {
                                                 Priority priority = Priority::normal);
   /// Never refused. A NotifierId that is gone is ignored.
   void raise(NotifierId id);
+  /// The same from any other thread or a signal handler: lock-free, async-signal-safe and never
+  /// refused either. What the thread wrote before is seen by the handler. Remove the notifier only
+  /// when nobody raises it any more: the next one in its place might be raised instead. A system
+  /// call is made only if the loop sleeps.
+  void raise_from_any_thread(NotifierId id);
   /// Takes back what waits, and the slot is free.
   void remove_notifier(NotifierId id);
 
@@ -260,7 +266,8 @@ class Reactor {
     std::uint32_t next_free = 0;
     Priority priority = Priority::normal;
     bool in_use = false;
-    bool raised = false;  ///< and queued
+    bool raised = false;                         ///< and queued
+    std::atomic<bool> raised_elsewhere = false;  ///< by another thread, and not queued yet
   };
 
   struct Link {
@@ -323,7 +330,9 @@ class Reactor {
   }
   void queue_events(std::uint32_t fd, Events events);
   void queue_expired();
-  void queue_mailbox();
+  [[nodiscard]] bool heard_from_elsewhere() const;
+  void queue_from_elsewhere();
+  void wake();
   void start_timer(TimerId id, Instant deadline, Duration period);
 
   void push(Priority priority, std::uint32_t item);
@@ -397,6 +406,7 @@ class Reactor {
   Ledger ledger_;
   std::atomic<const std::string_view*> current_ = nullptr;
   std::atomic<bool> asleep_ = false;
+  std::atomic<bool> any_raised_elsewhere_ = false;
   std::atomic<std::uint32_t> mailbox_refused_ = 0;
 };
 
