@@ -307,7 +307,7 @@ SocketAddress SocketAddress::from_native(const sockaddr_storage& in, std::size_t
 
 // --- Servers ---
 
-Result<Fd> listen(const SocketAddress& address, int backlog) {
+Result<Fd> listen(const SocketAddress& address, int backlog, PortUse use) {
   constexpr const char* what = "cannot listen";
   const bool unix_path = address.family() == SocketAddress::Family::unix_path;
   sockaddr_storage native{};
@@ -328,6 +328,9 @@ Result<Fd> listen(const SocketAddress& address, int backlog) {
     return fail_errno(what, errno == EAFNOSUPPORT ? "this machine's kernel has no IPv6" : "");
   }
   if (!unix_path && !set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1)) {
+    return fail_errno(what);
+  }
+  if (use == PortUse::shared && !unix_path && !set_option(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1)) {
     return fail_errno(what);
   }
   if (native.ss_family == AF_INET6 &&

@@ -18,6 +18,8 @@ struct sockaddr_storage;  // <sys/socket.h>: only hal/ needs to know what is ins
 
 namespace millrace::hal {
 
+enum class PortUse : std::uint8_t;
+
 /// Where to listen or connect: a numeric IPv4 or IPv6 address with a port, or a Unix socket's path.
 /// Names are not resolved: that would block.
 class SocketAddress {
@@ -58,7 +60,7 @@ class SocketAddress {
  private:
   [[nodiscard]] static Result<SocketAddress> parse_unix(std::string_view path);
 
-  friend Result<Fd> listen(const SocketAddress& address, int backlog);
+  friend Result<Fd> listen(const SocketAddress& address, int backlog, PortUse use);
   friend Result<SocketAddress> local_address(int fd);
   friend Result<Fd> connect(const SocketAddress& address);
 
@@ -73,6 +75,12 @@ class SocketAddress {
 // All sockets made here are streams, non-blocking and close-on-exec. Loop thread only. Each call
 // costs a few system calls, never waits, and never allocates memory of ours.
 
+/// Whether several sockets may listen at one TCP port.
+enum class PortUse : std::uint8_t {
+  exclusive,  ///< the second one gets EADDRINUSE
+  shared      ///< each of this user's that says so: the kernel deals connections out (SO_REUSEPORT)
+};
+
 /// Listens. `backlog`: how many connections the kernel holds until accept(), at most
 /// /proc/sys/net/core/somaxconn (4096 on today's kernels).
 ///
@@ -85,7 +93,8 @@ class SocketAddress {
 /// Errors: EADDRINUSE (another server is there), EADDRNOTAVAIL (not this machine's address), EACCES
 /// (ports below 1024; the directory), ENOENT (no such directory), EAFNOSUPPORT, EINVAL (no
 /// address).
-[[nodiscard]] Result<Fd> listen(const SocketAddress& address, int backlog);
+[[nodiscard]] Result<Fd> listen(const SocketAddress& address, int backlog,
+                                PortUse use = PortUse::exclusive);
 
 /// The address that a socket is bound to: after listen() on port 0, the port that the kernel chose.
 [[nodiscard]] Result<SocketAddress> local_address(int fd);

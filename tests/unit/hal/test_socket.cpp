@@ -317,6 +317,32 @@ TEST(Socket, accepting_from_what_does_not_listen_is_an_error) {
   EXPECT_EQ(error_of(accept(client->get())), EINVAL);
 }
 
+TEST(Socket, a_shared_port_is_served_by_each_of_those_who_share_it) {
+  const auto first = listen(address("0"), 64, PortUse::shared);
+  ASSERT_TRUE(first);
+  const SocketAddress shared = *local_address(first->get());
+  const auto second = listen(shared, 64, PortUse::shared);
+  ASSERT_TRUE(second);
+  EXPECT_EQ(error_of(listen(shared, 1)), EADDRINUSE);
+  std::vector<Fd> clients;
+  for (int i = 0; i < 60; ++i) {  // that one of them gets none of these has a chance of 2 in 2^60
+    auto client = connect(shared);
+    ASSERT_TRUE(client);
+    clients.push_back(std::move(*client));
+  }
+  std::array<int, 2> counts{};
+  for (const auto& [listener, count] :
+       {std::tie(*first, counts[0]), std::tie(*second, counts[1])}) {
+    for (auto accepted = accept(listener.get()); accepted && *accepted;
+         accepted = accept(listener.get())) {
+      ++count;
+    }
+  }
+  EXPECT_EQ(counts[0] + counts[1], 60);
+  EXPECT_GT(counts[0], 0);
+  EXPECT_GT(counts[1], 0);
+}
+
 TEST(Socket, a_port_in_use_is_refused_until_it_is_free) {
   auto first = listen(address("0"), 4);
   ASSERT_TRUE(first);
