@@ -333,7 +333,10 @@ $(bench_rings) $(bench_load) $(bench_loops):
 # BENCH is one or more names of tests/bench/benchmarks.py, or rings, or nothing for all.
 bench_names := $(filter-out rings,$(BENCH))
 bench_all   := $(if $(BENCH),,yes)
+bench_edges := build/release-arm64/qemu-virt/tests/qemu/edge_bench
 bench: $(if $(bench_names)$(bench_all),$(bench_loops) $(bench_load)) $(if $(filter rings,$(BENCH))$(bench_all),$(bench_rings))
+	$(if $(filter gpio,$(BENCH)),+@$(MAKE) --no-print-directory MACHINE=virt $(SETUP:%=SETUP=%) image >/dev/null)
+	$(if $(filter gpio,$(BENCH)),+@$(MAKE) --no-print-directory SETUP=no ARCH=arm64 BOARD=qemu-virt $(bench_edges))
 	$(if $(bench_names)$(bench_all),@$(PYTHON) -B tests/bench/bench --programs $(out)/bench --output build/bench \
 	  --compiler $(call quote,$(shell $(CXX) --version | head -n 1)) $(if $(QUICK),--quick) $(bench_names) $(ARGS))
 	$(if $(filter rings,$(BENCH))$(bench_all),@$(bench_rings) $(if $(bench_all),$(if $(QUICK),1 32 16),$(ARGS)))

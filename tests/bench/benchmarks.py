@@ -3,6 +3,7 @@
 """Which workloads there are, with which arguments, and what of their numbers is shown."""
 
 import dataclasses
+import functools
 import pathlib
 import shutil
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import measure
 
 LIMIT = "epoll"
 SCANNING = ("poll", "select")  # their cost grows with what they watch: fewer events will do
+SLOW = ("sd_event", "asyncio")  # and that of these with what is ready
 
 
 @dataclasses.dataclass
@@ -36,6 +38,8 @@ class Benchmark:
     others: tuple = ()  # servers that are no loops of ours
     once: bool = False  # its numbers are the same in each round
     note: str = ""
+    loops: tuple = ()  # others than those of tests/bench/loops/
+    if_asked: bool = False  # it takes more than this machine
 
 
 def run_chain(programs: pathlib.Path, loop: str, case: Case, quick: bool) -> dict:
@@ -47,7 +51,7 @@ def run_chain(programs: pathlib.Path, loop: str, case: Case, quick: bool) -> dic
 
 
 def run_echo(programs: pathlib.Path, loop: str, case: Case, quick: bool) -> dict:
-    requests = 20_000 if case.arguments["connections"] == 1 else 100_000
+    requests = 20_000 if case.arguments["connections"] == 1 or loop in SLOW else 100_000
     if loop == "node" and not shutil.which("node"):
         return {"skipped": "Node.js is not installed"}
     result = measure.run_echo(programs, loop, {**case.arguments, "requests": requests // (20 if quick else 1)})
@@ -97,6 +101,16 @@ def run_footprint(programs: pathlib.Path, loop: str, _case: Case, _quick: bool) 
 def run_allocations(programs: pathlib.Path, loop: str, case: Case, _quick: bool) -> dict:
     return measure.allocations(programs, loop, case.label, case.arguments,
                                "requests" if case.label == "echo" else "writes", (200, 1200))
+
+
+@functools.cache
+def edges(count: int) -> dict:
+    import gpio  # pylint: disable=import-outside-toplevel  # which needs more than the others
+    return gpio.run(count)
+
+
+def run_gpio(_programs: pathlib.Path, who: str, _case: Case, quick: bool) -> dict:
+    return edges(100 if quick else 2000)[who]
 
 
 CONNECTIONS = [Case(f"{count} connection{'s' * (count > 1)}", {"connections": count}, count < 1000)
@@ -185,6 +199,15 @@ BENCHMARKS = {
         "calls of malloc and its like, counted by valgrind",
         [Case("chain", {"fds": 100, "active": 10}), Case("echo", {"connections": 1})],
         [Metric("start", "at the start and the end"), Metric("per_event", "per event")], run_allocations, once=True),
+    "gpio": Benchmark(
+        "from an edge's time stamp to who has it, in a machine in QEMU whose time is counted in instructions",
+        [Case("gpio-sim, arm64", {})],
+        [Metric("p50", "p50, µs", 1e-3), Metric("p99", "p99, µs", 1e-3), Metric("p99.9", "p99.9, µs", 1e-3)],
+        run_gpio, once=True, if_asked=True,
+        loops=("blocking", "epoll", "millrace", "gpiomon", "blocking_tcp", "gateway_tcp"),
+        note="Handlers: one that blocks in read(), one of a bare epoll loop, one of the reactor, and who reads what "
+             "gpiomon prints. Clients by TCP: of a program that does nothing but read() and send(), and of the "
+             "gateway's control port. An instruction takes 2 ns there."),
     "instructions": Benchmark(
         "user-space instructions, counted by callgrind: the same on a busy machine",
         [Case(label, dict(arguments)) for label, (_, arguments, _, _) in INSTRUCTIONS.items()],
