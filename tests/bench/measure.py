@@ -103,6 +103,15 @@ def _strace_total(text: str) -> int:
     return int(re.search(r"^\s*(\d+)\s+total$", text, re.MULTILINE)[1])
 
 
+@contextlib.contextmanager
+def _without_debugging(programs: pathlib.Path, loop: str):
+    """The programs for valgrind: that of Debian 12 gives up over what newer compilers write for debuggers."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["objcopy", "--strip-debug", programs / loop, pathlib.Path(folder) / loop], check=True)
+        (pathlib.Path(folder) / "echo_load").symlink_to((programs / "echo_load").resolve())
+        yield pathlib.Path(folder)
+
+
 def instructions(programs: pathlib.Path, server: str, workload: str, arguments: dict, key: str,
                  lengths: tuple[int, int]) -> float:
     """User-space instructions for each event, by valgrind's callgrind, in two runs of different length."""
@@ -110,12 +119,12 @@ def instructions(programs: pathlib.Path, server: str, workload: str, arguments: 
         raise Failed("valgrind is not there: toolchain/setup bench installs it")
 
     def count(run_arguments: dict) -> tuple[int, float]:
-        with tempfile.NamedTemporaryFile("r") as log:
+        with tempfile.NamedTemporaryFile("r") as log, _without_debugging(programs, server) as stripped:
             prefix = ("valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", f"--log-file={log.name}")
             if workload == "echo":
-                result = run_echo(programs, server, run_arguments, prefix)
+                result = run_echo(stripped, server, run_arguments, prefix)
                 return _collected(log.read()), result["requests"]
-            result = run(programs, server, workload, run_arguments, prefix)
+            result = run(stripped, server, workload, run_arguments, prefix)
             return _collected(log.read()), result["events"]
 
     return _slope(count, arguments, key, lengths)
@@ -130,12 +139,12 @@ def allocations(programs: pathlib.Path, server: str, workload: str, arguments: d
     """Calls of malloc and its like, by valgrind: those of each event, and all others."""
 
     def count(length: int) -> tuple[int, float]:
-        with tempfile.NamedTemporaryFile("r") as log:
+        with tempfile.NamedTemporaryFile("r") as log, _without_debugging(programs, server) as stripped:
             prefix = ("valgrind", "--leak-check=no", f"--log-file={log.name}")
             if workload == "echo":
-                events = run_echo(programs, server, {**arguments, key: length}, prefix)["requests"]
+                events = run_echo(stripped, server, {**arguments, key: length}, prefix)["requests"]
             else:
-                events = run(programs, server, workload, {**arguments, key: length}, prefix)["events"]
+                events = run(stripped, server, workload, {**arguments, key: length}, prefix)["events"]
             return int(re.search(r"total heap usage: ([\d,]+) allocs", log.read())[1].replace(",", "")), events
 
     (few, few_events), (many, many_events) = count(lengths[0]), count(lengths[1])

@@ -39,12 +39,16 @@ def write(path: pathlib.Path, title: str, rows: list[tuple[str, dict]], limit: s
                 parts.append(f'<rect x="{LEFT}" y="{y}" width="{length(value):.1f}" height="{BAR - 2}" '
                              f'fill="{colour}"/>')
                 ratio = f" ({value / row[limit]:.2f})" if loop != limit and row.get(limit) else ""
-                parts.append(text(LEFT + length(value) + 4, y + BAR - 3, f"{value:,.4g}{ratio}", 11))
+                parts.append(text(LEFT + length(value) + 4, y + BAR - 3, number(value) + ratio, 11))
             y += BAR
         y += 10
     path.write_text(f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + WIDTH + 140}" height="{y}" '
                     f'font-family="sans-serif">\n<rect width="100%" height="100%" fill="white"/>\n'
                     + "\n".join(parts) + "\n</svg>\n", encoding="utf-8")
+
+
+def number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def text(x: float, y: float, content: str, size: int, weight: str = "normal", anchor: str = "start") -> str:
