@@ -44,7 +44,7 @@ class Benchmark:
 
 def run_chain(programs: pathlib.Path, loop: str, case: Case, quick: bool) -> dict:
     watched = case.arguments["fds"] + case.arguments.get("idle", 0)
-    writes = 50_000
+    writes = 30_000
     if loop in SCANNING:
         writes = max(200, min(writes, 5_000_000 * case.arguments["active"] // watched))
     return measure.run(programs, loop, "chain", {**case.arguments, "writes": writes // (20 if quick else 1)})
@@ -147,7 +147,7 @@ BENCHMARKS = {
         [Case("idle", {}), Case("flooded", {"floods": 1})],
         [Metric("lateness_ns_p50", "p50, µs", 1e-3), Metric("lateness_ns_p99", "p99, µs", 1e-3),
          Metric("lateness_ns_p99.9", "p99.9, µs", 1e-3)],
-        in_process("lateness", {"samples": 1000}, {"samples": 20}),
+        in_process("lateness", {"samples": 500}, {"samples": 20}),
         note="libuv counts in milliseconds, so that 2.3 are 3 there; others take the time of their last turn for the "
              "present, and may be early."),
     "post": Benchmark(
@@ -177,7 +177,7 @@ BENCHMARKS = {
         [Metric("timer_ns_max", "timer, worst, µs", 1e-3), Metric("timer_ns_p99", "timer, p99, µs", 1e-3),
          Metric("edge_ns_max", "edge, worst, µs", 1e-3), Metric("edge_ns_p99", "edge, p99, µs", 1e-3),
          Metric("flood_gap_ns_max", "flood, worst, µs", 1e-3)],
-        in_process("fairness", {"milliseconds": 2000}, {"milliseconds": 150})),
+        in_process("fairness", {"milliseconds": 1000}, {"milliseconds": 150})),
     "uart": Benchmark(
         "pseudo-terminals at full speed",
         [Case(f"{count} port{'s' * (count > 1)}", {"ports": count}) for count in (1, 8)],

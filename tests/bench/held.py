@@ -13,7 +13,7 @@ import re
 
 FILE = pathlib.Path(__file__).resolve().parent / "instructions.json"
 TOLERANCE = 1.02
-RATIO_TOLERANCE = 1.25  # between compilers
+RATIO_TOLERANCE = 1.5  # compilers differ in what they make of the bare loop by as much
 
 
 def key(version_line: str) -> str:

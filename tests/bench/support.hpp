@@ -129,8 +129,8 @@ class Report {
   }
 
  private:
-  void put(const std::string& name, const std::string& value) {
-    text_ += (text_.empty() ? "\"" : ", \"") + name + "\": " + value;
+  void put(std::string_view name, std::string_view value) {
+    text_.append(text_.empty() ? "\"" : ", \"").append(name).append("\": ").append(value);
   }
   std::string text_;
 };
