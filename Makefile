@@ -20,7 +20,7 @@ Targets
   make coverage        all tests once more, and which lines and branches they reach
   make size            what code, memory and stack the gateway takes, of the board's budget
   make memory-map      the same, object by object, and the constants that size them; handler by handler
-  make bench           the reactor beside other loops and the limit; BENCH=chain for one, BENCH=rings for the rings, QUICK=1 for a check
+  make bench           the reactor beside other loops; BENCH=chain for one, BENCH=rings for rings, QUICK=1 for a check
   make fuzz            fuzz the decoders, parsers and rings, SECONDS=60 each, or RUNS=20000 each; the corpus is kept
   make footprint       the gateway on disk and in memory beside ser2net, and echo servers on libuv and libev
   make deb             a Debian package of the gateway, for all boards of this architecture or of ARCH=; checked by lintian
@@ -303,9 +303,9 @@ what-scripts-need: $(gateway) $(examples) $(helpers) $(within_budget) $(if $(SAN
 # them makes differences of 30 %.
 bench_compile  := $(if $(LWRB),$(subst $(lwrb_include),,$(compile)) -DMILLRACE_BENCH_LWRB,$(compile)) \
                   -falign-functions=64 -falign-loops=32
-bench_rings   := $(out)/bench/bench_ring_buffer
-bench_loops   := $(patsubst tests/bench/loops/%.cpp,$(out)/bench/%,$(wildcard tests/bench/loops/*.cpp))
-bench_load    := $(out)/bench/echo_load
+bench_rings    := $(out)/bench/bench_ring_buffer
+bench_loops    := $(patsubst tests/bench/loops/%.cpp,$(out)/bench/%,$(wildcard tests/bench/loops/*.cpp))
+bench_load     := $(out)/bench/echo_load
 $(out)/bench/flags: FORCE
 	$(call record,$(bench_compile))
 $(out)/bench/obj/%.o: %.cpp $(out)/bench/flags
@@ -321,15 +321,17 @@ $(bench_rings): $(out)/bench/obj/tests/bench/bench_ring_buffer.o $(out)/bench/ob
                 $(if $(LWRB),$(out)/bench/lwrb.o)
 $(bench_load): $(out)/bench/obj/tests/bench/echo_load.o
 $(bench_loops): $(out)/bench/%: $(out)/bench/obj/tests/bench/loops/%.o
-bench_ours    := $(patsubst %.cpp,$(out)/bench/obj/%.o,$(filter firmware/reactor/% hal/%,$(lib_sources))) $(out)/libgpiod.a
-$(out)/bench/millrace $(out)/bench/millrace_small: $(bench_ours)
+$(out)/bench/libmillrace.a: $(patsubst %.cpp,$(out)/bench/obj/%.o,$(filter firmware/reactor/% hal/%,$(lib_sources)))
+$(out)/bench/millrace $(out)/bench/millrace_small: $(out)/bench/libmillrace.a
 $(out)/bench/libev: bench_libs := -lev
 $(out)/bench/libevent $(out)/bench/libevent_precise: bench_libs := -levent_core -levent_pthreads
 $(out)/bench/libuv: bench_libs := -luv
 $(out)/bench/sd_event: bench_libs := -lsystemd
 $(bench_rings) $(bench_load) $(bench_loops):
 	$(call step,LINK,$@)
-	$(Q)$(CXX) -pthread -Wl,--gc-sections $(sanitize) $(CXXFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(bench_libs)
+	$(Q)$(CXX) -pthread -Wl,--gc-sections $(sanitize) $(CXXFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) \
+	  $(bench_libs)
+
 # BENCH is one or more names of tests/bench/benchmarks.py, or rings, or nothing for all.
 bench_names := $(filter-out rings,$(BENCH))
 bench_all   := $(if $(BENCH),,yes)
