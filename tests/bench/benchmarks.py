@@ -133,8 +133,8 @@ BENCHMARKS = {
         "TCP on 127.0.0.1, requests of 64 bytes, each connection waits for its answer",
         CONNECTIONS,
         [Metric("requests_per_s", "requests/s"), Metric("cpu_ns", "server's CPU ns per request"),
-         Metric("latency_ns_p50", "p50, ns"), Metric("latency_ns_p99", "p99, ns"),
-         Metric("latency_ns_p99.9", "p99.9, ns")], run_echo, tuple(measure.OTHER_SERVERS)),
+         Metric("latency_ns_p50", "p50, µs", 1e-3), Metric("latency_ns_p99", "p99, µs", 1e-3),
+         Metric("latency_ns_p99.9", "p99.9, µs", 1e-3)], run_echo, tuple(measure.OTHER_SERVERS)),
     "echo_calls": Benchmark(
         "system calls of the echo servers, counted by strace in runs of their own",
         CONNECTIONS, [Metric("calls", "system calls per request")], run_echo_calls, tuple(measure.OTHER_SERVERS), True),
