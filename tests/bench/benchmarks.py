@@ -150,8 +150,8 @@ BENCHMARKS = {
         [Metric("lateness_ns_p50", "p50, µs", 1e-3), Metric("lateness_ns_p99", "p99, µs", 1e-3),
          Metric("lateness_ns_p99.9", "p99.9, µs", 1e-3)],
         in_process("lateness", {"samples": 500}, {"samples": 20}),
-        note="libuv counts in milliseconds, so that 2.3 are 3 there. Millrace and the bare loops have the kernel wait no "
-             "longer than told (PR_SET_TIMERSLACK), which others leave to their users."),
+        note="libuv counts in milliseconds, so that 2.3 are 3 there. Millrace and the bare loops have the kernel wait "
+             "no longer than told (PR_SET_TIMERSLACK), which others leave to their users."),
     "post": Benchmark(
         "posts within the loop: handlers post themselves again, so many of them",
         [Case(f"{count} outstanding", {"outstanding": count}) for count in (1, 64)],
