@@ -305,6 +305,7 @@ bench_compile  := $(if $(LWRB),$(subst $(lwrb_include),,$(compile)) -DMILLRACE_B
                   -falign-functions=64 -falign-loops=32
 bench_rings    := $(out)/bench/bench_ring_buffer
 bench_loops    := $(patsubst tests/bench/loops/%.cpp,$(out)/bench/%,$(wildcard tests/bench/loops/*.cpp))
+bench_cores    := $(out)/bench/bench_cores
 bench_load     := $(out)/bench/echo_load
 $(out)/bench/flags: FORCE
 	$(call record,$(bench_compile))
@@ -319,6 +320,7 @@ $(out)/bench/lwrb.o: $(filter %/lwrb.c,$(lwrb_sources)) $(out)/bench/flags
 	$(Q)$(OBJCOPY) --redefine-syms=$@.names $@
 $(bench_rings): $(out)/bench/obj/tests/bench/bench_ring_buffer.o $(out)/bench/obj/hal/compat/lwrb/lwrb.o \
                 $(if $(LWRB),$(out)/bench/lwrb.o)
+$(bench_cores): $(out)/bench/obj/tests/bench/bench_cores.o $(out)/bench/libmillrace.a
 $(bench_load): $(out)/bench/obj/tests/bench/echo_load.o
 $(bench_loops): $(out)/bench/%: $(out)/bench/obj/tests/bench/loops/%.o
 $(out)/bench/libmillrace.a: $(patsubst %.cpp,$(out)/bench/obj/%.o,$(filter firmware/reactor/% hal/%,$(lib_sources)))
@@ -327,20 +329,22 @@ $(out)/bench/libev: bench_libs := -lev
 $(out)/bench/libevent $(out)/bench/libevent_precise: bench_libs := -levent_core -levent_pthreads
 $(out)/bench/libuv: bench_libs := -luv
 $(out)/bench/sd_event: bench_libs := -lsystemd
-$(bench_rings) $(bench_load) $(bench_loops):
+$(bench_rings) $(bench_cores) $(bench_load) $(bench_loops):
 	$(call step,LINK,$@)
 	$(Q)$(CXX) -pthread -Wl,--gc-sections $(sanitize) $(CXXFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) \
 	  $(bench_libs)
 
-# BENCH is one or more names of tests/bench/benchmarks.py, or rings, or nothing for all.
-bench_names := $(filter-out rings,$(BENCH))
+# BENCH is one or more names of tests/bench/benchmarks.py, or cores, or rings, or nothing for all.
+bench_names := $(filter-out cores rings,$(BENCH))
 bench_all   := $(if $(BENCH),,yes)
 bench_edges := build/release-arm64/qemu-virt/tests/qemu/edge_bench
-bench: $(if $(bench_names)$(bench_all),$(bench_loops) $(bench_load)) $(if $(filter rings,$(BENCH))$(bench_all),$(bench_rings))
+bench: $(if $(bench_names)$(bench_all),$(bench_loops) $(bench_load)) $(if $(filter rings,$(BENCH))$(bench_all),$(bench_rings)) \
+       $(if $(filter cores,$(BENCH))$(bench_all),$(bench_cores))
 	$(if $(filter gpio,$(BENCH)),+@$(MAKE) --no-print-directory MACHINE=virt $(SETUP:%=SETUP=%) image >/dev/null)
 	$(if $(filter gpio,$(BENCH)),+@$(MAKE) --no-print-directory SETUP=no ARCH=arm64 BOARD=qemu-virt $(bench_edges))
 	$(if $(bench_names)$(bench_all),@$(PYTHON) -B tests/bench/bench --programs $(out)/bench --output build/bench \
 	  --compiler $(call quote,$(shell $(CXX) --version | head -n 1)) $(if $(QUICK),--quick) $(bench_names) $(ARGS))
+	$(if $(filter cores,$(BENCH))$(bench_all),@$(bench_cores) $(if $(bench_all),$(if $(QUICK),1 2000),$(ARGS)))
 	$(if $(filter rings,$(BENCH))$(bench_all),@$(bench_rings) $(if $(bench_all),$(if $(QUICK),1 32 16),$(ARGS)))
 
 FUZZ_CXX      ?= clang++-19
