@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <span>
 
+#include "hal/cache_line.hpp"
+
 namespace millrace::hal {
 
 /// A bounded queue from many threads and signal handlers to one reader, without locks: D. Vyukov's
@@ -32,7 +34,8 @@ namespace millrace::hal {
 template <class T>
 class MpscQueue {
  public:
-  struct Cell {
+  /// A cache line, or several: a message takes one on its way from processor to processor.
+  struct alignas(cache_line) Cell {
     std::atomic<std::uint32_t> turn;
     T value;
   };
@@ -91,8 +94,6 @@ class MpscQueue {
   [[nodiscard]] std::size_t capacity() const { return cells_.size(); }
 
  private:
-  static constexpr std::size_t cache_line = 64;
-
   std::span<Cell> cells_;
   std::uint32_t mask_;
   alignas(cache_line) std::atomic<std::uint32_t> tail_ = 0;

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <span>
 
+#include "hal/cache_line.hpp"
 #include "hal/ring.hpp"
 
 namespace millrace {
@@ -82,14 +83,12 @@ class SpscRingIndices {
   }
 
  private:
-  static constexpr std::size_t cache_line = 64;
-
-  struct alignas(cache_line) Writer {
+  struct alignas(hal::cache_line) Writer {
     Atomic<std::size_t> written{0};
     std::size_t offset = 0;  // unused if PowerOfTwo, as in Reader
     mutable std::size_t read_seen = 0;
   };
-  struct alignas(cache_line) Reader {
+  struct alignas(hal::cache_line) Reader {
     Atomic<std::size_t> read{0};
     std::size_t offset = 0;
     mutable std::size_t written_seen = 0;

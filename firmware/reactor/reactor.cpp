@@ -542,9 +542,10 @@ void Reactor::queue_from_elsewhere() {
     const std::uint32_t cell = mailbox_.take();
     push(mailbox_[cell].priority, first_mailbox_ + cell);
   }
-  if (!any_raised_elsewhere_.exchange(false)) {
+  if (!any_raised_elsewhere_.load(std::memory_order_relaxed)) {
     return;
   }
+  any_raised_elsewhere_.exchange(false);
   for (std::uint32_t i = 0; i < memory_.notifiers.size(); ++i) {
     Notifier& notifier = memory_.notifiers[i];
     if (notifier.raised_elsewhere.exchange(false)) {
@@ -768,6 +769,8 @@ inline Result<std::size_t> Reactor::wait(Duration max_wait) {
     asleep_.store(true, std::memory_order_seq_cst);
     if (!heard_from_elsewhere()) {
       wait = until_next_deadline(max_wait);
+    } else {
+      asleep_.store(false, std::memory_order_relaxed);
     }
   }
   if (wait <= Duration::zero()) {

@@ -12,6 +12,7 @@
 #include "firmware/reactor/ledger.hpp"
 #include "firmware/reactor/message.hpp"
 #include "firmware/reactor/timer_heap.hpp"
+#include "hal/cache_line.hpp"
 #include "hal/clock.hpp"
 #include "hal/error.hpp"
 #include "hal/mpsc_queue.hpp"
@@ -405,7 +406,8 @@ class Reactor {
   std::uint64_t awake_turns_ = 0;  ///< those that were no sleeps
   Ledger ledger_;
   std::atomic<const std::string_view*> current_ = nullptr;
-  std::atomic<bool> asleep_ = false;
+  // In a cache line of their own, as each post from another thread reads them.
+  alignas(hal::cache_line) std::atomic<bool> asleep_ = false;
   std::atomic<bool> any_raised_elsewhere_ = false;
   std::atomic<std::uint32_t> mailbox_refused_ = 0;
 };
