@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#pragma once
+
+#include <concepts>
+#include <coroutine>
+#include <cstdint>
+
+#include "firmware/reactor/reactor.hpp"
+#include "firmware/reactor/task_wait.hpp"
+#include "hal/error.hpp"
+#include "hal/events.hpp"
+
+namespace millrace {
+
+class TaskFdWait;
+
+/// A descriptor that tasks wait for: the loop's watch of it, with one task that reads and one that
+/// writes. As long as somebody waits again whenever it is ready, the watch stays as it is: no
+/// system call. If it is ready and nobody waits, it is taken from the kernel until somebody does.
+///
+/// The loop watches each descriptor once: for a handler beside it, dup() the descriptor.
+class TaskFd {
+ public:
+  TaskFd() = default;
+  TaskFd(const TaskFd&) = delete;
+  TaskFd& operator=(const TaskFd&) = delete;
+  /// close(), and `fd` may be closed afterwards. Who waits gets ECANCELED.
+  ~TaskFd() { close(); }
+
+  /// Watches `fd`, which stays the caller's and must not block. Tasks that have waited for it go on
+  /// at `priority`. Errors: EALREADY (it is open), as of Reactor::watch(). One system call.
+  [[nodiscard]] Result<void> open(Reactor& reactor, int fd, Priority priority = Priority::normal);
+  /// Ends the watch; tasks that wait get ECANCELED, each in a message of its own. Before the
+  /// descriptor is closed. Does nothing if it is not open.
+  void close();
+
+  [[nodiscard]] bool is_open() const { return reactor_ != nullptr; }
+  /// −1 if it is not open.
+  [[nodiscard]] int fd() const { return watch_.fd; }
+
+  class Readiness;
+  /// Waits until there is something to be read (or accepted, or to be told: an end, an error), or
+  /// room to write: Result<Events>, what it is. One task each at a time: EBUSY. Errors, besides:
+  /// EBADF (not open), ECANCELED (closed meanwhile), as of Deadline.
+  [[nodiscard]] Readiness readable(Deadline deadline = {});
+  [[nodiscard]] Readiness writable(Deadline deadline = {});
+
+ private:
+  friend class TaskFdWait;
+
+  void on_ready(const Message& message);
+  void want(Events interest);
+
+  Reactor* reactor_ = nullptr;
+  WatchId watch_;
+  Events interest_ = Events::none;
+  bool reader_was_first_ = false;
+  TaskFdWait* reader_ = nullptr;
+  TaskFdWait* writer_ = nullptr;
+};
+
+/// What waits for a descriptor: the base of all such.
+class TaskFdWait : public TaskWait {
+ public:
+  enum class For : std::uint8_t { reading, writing };
+
+ protected:
+  /// From a handler: it is ready. Either it calls go_on(), or goes on waiting.
+  using OnEvent = void (*)(TaskFdWait& wait, Events events);
+
+  TaskFdWait(TaskFd& fd, For what, Deadline deadline, OnEvent on_event)
+      : TaskWait(deadline), fd_(&fd), on_event_(on_event), reads_(what == For::reading) {}
+  ~TaskFdWait() { stop(); }
+
+  /// Whether another task waits for the same.
+  [[nodiscard]] bool busy() const { return place() != nullptr; }
+  /// From await_suspend(). False if there is nothing to wait for, which end() then tells.
+  template <std::derived_from<TaskPromise> Promise>
+  [[nodiscard]] bool wait(std::coroutine_handle<Promise> task) {
+    if (refusal() != 0) {
+      return false;
+    }
+    if (!TaskWait::wait(task)) {
+      return false;
+    }
+    place() = this;
+    if (const Events wanted = reads_ ? Events::readable : Events::writable;
+        !any(fd_->interest_, wanted)) {
+      fd_->want(fd_->interest_ | wanted);
+    }
+    waits_ = true;
+    return true;
+  }
+  /// From await_resume(). Errors as of TaskFd::readable().
+  [[nodiscard]] Result<void> end() {
+    stop();
+    return refused_ == 0 ? TaskWait::end() : refuse();
+  }
+
+ private:
+  friend class TaskFd;
+
+  [[nodiscard]] TaskFdWait*& place() const { return reads_ ? fd_->reader_ : fd_->writer_; }
+  [[nodiscard]] int refusal() {
+    refused_ = !fd_->is_open() ? EBADF : place() != nullptr ? EBUSY : 0;
+    return refused_;
+  }
+  [[nodiscard]] Result<void> refuse() const;
+  void stop() {
+    if (waits_) {
+      place() = nullptr;
+      waits_ = false;
+    }
+  }
+
+  TaskFd* fd_;
+  OnEvent on_event_;
+  int refused_ = 0;
+  bool reads_;
+  bool waits_ = false;
+};
+
+class [[nodiscard]] TaskFd::Readiness final : public TaskFdWait {
+ public:
+  Readiness(TaskFd& fd, For what, Deadline deadline)
+      : TaskFdWait(fd, what, deadline, [](TaskFdWait& wait, Events events) {
+          static_cast<Readiness&>(wait).events_ = events;
+          static_cast<Readiness&>(wait).go_on();
+        }) {}
+
+  [[nodiscard]] static bool await_ready() { return false; }
+  template <std::derived_from<TaskPromise> Promise>
+  [[nodiscard]] bool await_suspend(std::coroutine_handle<Promise> task) {
+    return wait(task);
+  }
+  [[nodiscard]] Result<Events> await_resume() {
+    if (const auto ended = end(); !ended) {
+      return std::unexpected(ended.error());
+    }
+    return events_;
+  }
+
+ private:
+  Events events_ = Events::none;
+};
+
+inline TaskFd::Readiness TaskFd::readable(Deadline deadline) {
+  return {*this, TaskFdWait::For::reading, deadline};
+}
+inline TaskFd::Readiness TaskFd::writable(Deadline deadline) {
+  return {*this, TaskFdWait::For::writing, deadline};
+}
+
+}  // namespace millrace
