@@ -92,6 +92,7 @@ void Tasks::reap() {
 // The pointer to a frame's type is behind the frame, as its size is known again when it ends.
 void* Tasks::allocate_frame(std::size_t size) {
   auto* const frame = static_cast<std::byte*>(memory_.allocate(size + sizeof(Type*)));
+  last_frame_ = frame;
   last_size_ = size;
   if (frame == nullptr) {
     ++statistics_.refused;
@@ -103,6 +104,9 @@ void* Tasks::allocate_frame(std::size_t size) {
 }
 
 void Tasks::name_frame(void* frame, const char* name) {
+  if (frame != last_frame_) {
+    return;  // clang has put it into its caller's frame: it took nothing, and gives nothing back
+  }
   Type* const type = &type_of(name);
   type->frame = std::max(type->frame, static_cast<std::uint32_t>(last_size_));
   type->high_water = std::max(type->high_water, ++type->live);

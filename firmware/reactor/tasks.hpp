@@ -61,7 +61,8 @@ struct TaskStatistics {
 /// co_await: nobody else runs.
 ///
 /// For want of memory a call yields a Task without a frame, which does nothing: to await or to
-/// spawn it gives ENOBUFS. Nothing else is allocated anywhere.
+/// spawn it gives ENOBUFS. So does one whose frame would be larger than max_frame. Nothing else is
+/// allocated anywhere.
 ///
 /// g++ 12 to 14 and what to avoid: a lambda with captures written within a co_await expression is
 /// destroyed twice (make it a variable before); a lambda that is itself a coroutine with captures
@@ -71,6 +72,10 @@ struct TaskStatistics {
 /// Loop thread only. Sized by StaticTasks.
 class Tasks {
  public:
+  /// Bytes of the largest frame that there can be. With g++ whatever is awaited has a place of its
+  /// own in the frame, some 100 bytes each; clang has those share it that are not awaited together.
+  static constexpr std::size_t max_frame = SegregatedPool::largest - sizeof(void*);
+
   /// Kinds of tasks whose frames are told apart; those of others are counted together.
   static constexpr std::size_t max_types = 32;
 
@@ -131,6 +136,7 @@ class Tasks {
   std::array<NotifierId, priority_count> notifiers_;
   TaskStatistics statistics_;
   std::uint64_t last_serial_ = 0;
+  const void* last_frame_ = nullptr;
   std::size_t last_size_ = 0;
   std::size_t type_count_ = 0;
   std::array<Type, max_types + 1> types_;

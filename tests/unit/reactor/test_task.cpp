@@ -348,18 +348,21 @@ Task<int> numbered(Tasks& /*tasks*/) {
 
 template <int... Ns>
 void call_each(Tasks& tasks, std::integer_sequence<int, Ns...> /*numbers*/) {
+  Task<int> keep;
   for (int i = 0; i < 2; ++i) {
-    ([&] { const auto task = numbered<Ns>(tasks); }(), ...);
+    ([&] { keep = numbered<Ns>(tasks); }(),
+     ...);  // clang needs no frame for a task that goes nowhere
   }
 }
 
 TEST(Task, more_types_than_there_is_room_for_share_a_row) {
   SmallTaskLoop t;
   call_each(t.tasks, std::make_integer_sequence<int, 40>());
+  EXPECT_EQ(t.frames(), 0U);
   std::size_t count = 0;
   while (const auto type = t.tasks.type(count)) {
     EXPECT_EQ(type->live, 0U) << type->name;
-    EXPECT_EQ(type->high_water, 1U) << type->name;
+    EXPECT_LE(type->high_water, 2U) << type->name;
     ++count;
   }
   EXPECT_EQ(count, Tasks::max_types + 1);
@@ -409,6 +412,21 @@ TEST(Task, two_reactors_of_a_process_have_tasks_of_their_own) {
   EXPECT_EQ(b.trace, "");
   b.turn();
   EXPECT_EQ(b.trace, "b");
+}
+
+Task<> is_large(Tasks& /*tasks*/, Trace& trace) {
+  std::array<char, Tasks::max_frame> bytes{};
+  co_await yield();
+  trace.add(bytes[0]);
+}
+
+TEST(Task, a_frame_that_is_too_large_is_refused) {
+  SmallTaskLoop t;
+  TaskScope scope(t.tasks);
+  const auto spawned = scope.spawn(is_large(t.tasks, t.trace));
+  ASSERT_FALSE(spawned);
+  EXPECT_EQ(spawned.error().number, ENOBUFS);
+  EXPECT_EQ(t.tasks.statistics().refused, 1U);
 }
 
 // --- Timers ------------------------------------------------------------------------------------
