@@ -327,7 +327,9 @@ $(out)/bench/libev: bench_libs := -lev
 $(out)/bench/libevent $(out)/bench/libevent_precise: bench_libs := -levent_core -levent_pthreads
 $(out)/bench/libuv: bench_libs := -luv
 $(out)/bench/sd_event: bench_libs := -lsystemd
-$(bench_rings) $(bench_load) $(bench_loops):
+# What awaiting costs: for tests/bench/task-cost.
+$(out)/bench/bench_task: $(out)/bench/obj/tests/bench/bench_task.o $(out)/libmillrace.a
+$(bench_rings) $(bench_load) $(bench_loops) $(out)/bench/bench_task:
 	$(call step,LINK,$@)
 	$(Q)$(CXX) -pthread -Wl,--gc-sections $(sanitize) $(CXXFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(bench_libs)
 # BENCH is one or more names of tests/bench/benchmarks.py, or rings, or nothing for all.

@@ -18,10 +18,7 @@ namespace millrace {
 class [[nodiscard]] TaskChildExit final : public TaskFdWait {
  public:
   TaskChildExit(std::int32_t pid, Deadline deadline)
-      : TaskFdWait(
-            watch_, For::reading, deadline,
-            [](TaskFdWait& wait, Events /*events*/) { static_cast<TaskChildExit&>(wait).go_on(); }),
-        child_(hal::open_child(pid)) {}
+      : TaskFdWait(watch_, For::reading, deadline, nullptr), child_(hal::open_child(pid)) {}
 
   [[nodiscard]] bool await_ready() const { return !child_; }
   template <std::derived_from<TaskPromise> Promise>

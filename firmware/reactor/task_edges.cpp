@@ -28,6 +28,7 @@ void TaskEdges::Next::on_event() {
     edges_.taken_ = 0;
     edges_.count_ = *count;
   } else {
+    wait_on();
     return;
   }
   go_on();

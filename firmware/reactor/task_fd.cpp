@@ -29,6 +29,7 @@ void TaskFd::close() {
   reactor_->remove(watch_);
   reactor_ = nullptr;
   watch_ = {};
+  interest_ = Events::none;
   for (TaskFdWait* const wait : {reader_, writer_}) {
     if (wait != nullptr) {
       wait->stop();
@@ -42,32 +43,42 @@ void TaskFd::want(Events interest) {
   (void)reactor_->modify(watch_, interest);
 }
 
+bool TaskFd::want_more(Events interest) {
+  if (!is_open()) {
+    return false;
+  }
+  want(interest_ | interest);
+  return true;
+}
+
 void TaskFd::on_ready(const Message& message) {
-  constexpr Events to_all = Events::error | Events::hangup;
   const Events events = message.ready().events;
-  TaskFdWait* const reader =
-      any(events, Events::readable | Events::read_closed | to_all) ? reader_ : nullptr;
-  TaskFdWait* const writer = any(events, Events::writable | to_all) ? writer_ : nullptr;
+  if (writer_ == nullptr && reader_ != nullptr && events == Events::readable) {
+    std::exchange(reader_, nullptr)->event(events);  // nearly always
+  } else {
+    serve(events);
+  }
+}
+
+void TaskFd::serve(Events events) {
+  constexpr Events to_all = Events::error | Events::hangup;
+  const bool reads =
+      reader_ != nullptr && any(events, Events::readable | Events::read_closed | to_all);
+  const bool writes = writer_ != nullptr && any(events, Events::writable | to_all);
   if (any(events, to_all)) {
     interest_ = Events::none;  // perhaps it can't be watched any more: the next wait asks again
   }
   // One of them only, as this may be gone when it returns; the other is reported again.
-  if (reader != nullptr && (writer == nullptr || !reader_was_first_)) {
+  if (reads && (!writes || !reader_was_first_)) {
     reader_was_first_ = true;
-    reader->on_event_(*reader, events);
-  } else if (writer != nullptr) {
+    std::exchange(reader_, nullptr)->event(events);
+  } else if (writes) {
     reader_was_first_ = false;
-    writer->on_event_(*writer, events);
+    std::exchange(writer_, nullptr)->event(events);
   } else {
     want((reader_ != nullptr ? Events::readable : Events::none) |
          (writer_ != nullptr ? Events::writable : Events::none));
   }
-}
-
-Result<void> TaskFdWait::refuse() const {
-  return refused_ == EBADF ? fail(EBADF, "the descriptor is not open for tasks", "open it first")
-                           : fail(EBUSY, "another task waits for the same already",
-                                  "have one task read, and one write");
 }
 
 }  // namespace millrace

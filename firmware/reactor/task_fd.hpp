@@ -44,14 +44,18 @@ class TaskFd {
   /// Waits until there is something to be read (or accepted, or to be told: an end, an error), or
   /// room to write: Result<Events>, what it is. One task each at a time: EBUSY. Errors, besides:
   /// EBADF (not open), ECANCELED (closed meanwhile), as of Deadline.
-  [[nodiscard]] Readiness readable(Deadline deadline = {});
-  [[nodiscard]] Readiness writable(Deadline deadline = {});
+  [[nodiscard]] Readiness readable();
+  [[nodiscard]] Readiness readable(Deadline deadline);
+  [[nodiscard]] Readiness writable();
+  [[nodiscard]] Readiness writable(Deadline deadline);
 
  private:
   friend class TaskFdWait;
 
   void on_ready(const Message& message);
+  void serve(Events events);
   void want(Events interest);
+  [[nodiscard]] bool want_more(Events interest);
 
   Reactor* reactor_ = nullptr;
   WatchId watch_;
@@ -67,9 +71,11 @@ class TaskFdWait : public TaskWait {
   enum class For : std::uint8_t { reading, writing };
 
  protected:
-  /// From a handler: it is ready. Either it calls go_on(), or goes on waiting.
+  /// From a handler: it is ready. Either it calls go_on(), or wait_on(). Null: it goes on.
   using OnEvent = void (*)(TaskFdWait& wait, Events events);
 
+  TaskFdWait(TaskFd& fd, For what, OnEvent on_event)
+      : fd_(&fd), on_event_(on_event), reads_(what == For::reading) {}
   TaskFdWait(TaskFd& fd, For what, Deadline deadline, OnEvent on_event)
       : TaskWait(deadline), fd_(&fd), on_event_(on_event), reads_(what == For::reading) {}
   ~TaskFdWait() { stop(); }
@@ -79,56 +85,67 @@ class TaskFdWait : public TaskWait {
   /// From await_suspend(). False if there is nothing to wait for, which end() then tells.
   template <std::derived_from<TaskPromise> Promise>
   [[nodiscard]] bool wait(std::coroutine_handle<Promise> task) {
-    if (refusal() != 0) {
+    const Events wanted = reads_ ? Events::readable : Events::writable;
+    if (place() != nullptr || (!any(fd_->interest_, wanted) && !fd_->want_more(wanted))) {
+      refuse(fd_->is_open());
       return false;
     }
     if (!TaskWait::wait(task)) {
       return false;
     }
     place() = this;
-    if (const Events wanted = reads_ ? Events::readable : Events::writable;
-        !any(fd_->interest_, wanted)) {
-      fd_->want(fd_->interest_ | wanted);
-    }
     waits_ = true;
     return true;
+  }
+  /// It has not been told enough.
+  void wait_on() {
+    place() = this;
+    waits_ = true;
   }
   /// From await_resume(). Errors as of TaskFd::readable().
   [[nodiscard]] Result<void> end() {
     stop();
-    return refused_ == 0 ? TaskWait::end() : refuse();
+    return TaskWait::end();
   }
+  [[nodiscard]] bool ended_well() {
+    stop();
+    return TaskWait::ended_well();
+  }
+  /// What was reported last.
+  [[nodiscard]] Events events() const { return events_; }
 
  private:
   friend class TaskFd;
 
   [[nodiscard]] TaskFdWait*& place() const { return reads_ ? fd_->reader_ : fd_->writer_; }
-  [[nodiscard]] int refusal() {
-    refused_ = !fd_->is_open() ? EBADF : place() != nullptr ? EBUSY : 0;
-    return refused_;
-  }
-  [[nodiscard]] Result<void> refuse() const;
   void stop() {
     if (waits_) {
       place() = nullptr;
       waits_ = false;
     }
   }
+  /// It does not wait any more, unless it says so.
+  void event(Events events) {
+    waits_ = false;
+    events_ = events;
+    if (on_event_ == nullptr) {
+      go_on();
+    } else {
+      on_event_(*this, events);
+    }
+  }
 
   TaskFd* fd_;
   OnEvent on_event_;
-  int refused_ = 0;
+  Events events_ = Events::none;
   bool reads_;
   bool waits_ = false;
 };
 
 class [[nodiscard]] TaskFd::Readiness final : public TaskFdWait {
  public:
-  Readiness(TaskFd& fd, For what, Deadline deadline)
-      : TaskFdWait(fd, what, deadline, [](TaskFdWait& wait, Events events) {
-          static_cast<Readiness&>(wait).events_ = events;
-          static_cast<Readiness&>(wait).go_on();
-        }) {}
+  Readiness(TaskFd& fd, For what) : TaskFdWait(fd, what, nullptr) {}
+  Readiness(TaskFd& fd, For what, Deadline deadline) : TaskFdWait(fd, what, deadline, nullptr) {}
 
   [[nodiscard]] static bool await_ready() { return false; }
   template <std::derived_from<TaskPromise> Promise>
@@ -136,19 +153,18 @@ class [[nodiscard]] TaskFd::Readiness final : public TaskFdWait {
     return wait(task);
   }
   [[nodiscard]] Result<Events> await_resume() {
-    if (const auto ended = end(); !ended) {
-      return std::unexpected(ended.error());
+    if (!ended_well()) [[unlikely]] {
+      return error();
     }
-    return events_;
+    return events();
   }
-
- private:
-  Events events_ = Events::none;
 };
 
+inline TaskFd::Readiness TaskFd::readable() { return {*this, TaskFdWait::For::reading}; }
 inline TaskFd::Readiness TaskFd::readable(Deadline deadline) {
   return {*this, TaskFdWait::For::reading, deadline};
 }
+inline TaskFd::Readiness TaskFd::writable() { return {*this, TaskFdWait::For::writing}; }
 inline TaskFd::Readiness TaskFd::writable(Deadline deadline) {
   return {*this, TaskFdWait::For::writing, deadline};
 }

@@ -24,9 +24,7 @@ void TaskSignals::close() {
 
 void TaskSignals::Next::on_event() {
   received_ = signals_.signals_.read();
-  if (received_) {
-    go_on();
-  }
+  received_ ? go_on() : wait_on();
 }
 
 Result<hal::SignalFd::Received> TaskSignals::Next::await_resume() {

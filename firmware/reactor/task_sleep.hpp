@@ -21,8 +21,10 @@ class [[nodiscard]] TaskSleep final : public TaskWait {
     return wait(task);
   }
   [[nodiscard]] Result<void> await_resume() {
-    const auto ended = end();
-    return timed_out() ? Result<void>() : ended;
+    if (!timed_out()) [[unlikely]] {
+      return end();
+    }
+    return {};
   }
 };
 
@@ -36,7 +38,7 @@ class [[nodiscard]] TaskSleep final : public TaskWait {
 /// What yield() returns: to be awaited.
 class [[nodiscard]] TaskYield final : public TaskWait {
  public:
-  TaskYield() : TaskWait({}) {}
+  TaskYield() = default;
 
   [[nodiscard]] static bool await_ready() { return false; }
   template <std::derived_from<TaskPromise> Promise>

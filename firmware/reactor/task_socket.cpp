@@ -14,7 +14,8 @@ void TaskAccept::on_event() {
   } else if (*accepted) {
     accepted_.emplace(std::move(**accepted));
   } else {
-    return;  // it has gone away again
+    wait_on();  // it has gone away again
+    return;
   }
   go_on();
 }
@@ -38,6 +39,7 @@ bool TaskConnect::open(const TaskStrand& strand) {
 void TaskConnect::on_event() {
   if (const auto connected = hal::connect_result(socket_->get()); !connected) {
     if (connected.error().number == EINPROGRESS) {
+      wait_on();
       return;
     }
     watch_.close();

@@ -50,18 +50,16 @@ class TaskStrand : public TaskLink {
 
   /// Lets one of the tasks go on until all wait again. From handlers only: no task may be running.
   void resume(std::coroutine_handle<> handle) {
-    tasks_.running_ = this;
-    ++tasks_.statistics_.resumed;
-    next_ = handle;
-    do {
-      std::exchange(next_, nullptr).resume();
-      if (!next_ && group_ != nullptr) {
-        begin_next();
-      }
-    } while (next_ && !doomed_);
-    tasks_.running_ = nullptr;
-    if (tasks_.reap_) [[unlikely]] {
-      tasks_.reap();
+    Tasks& tasks = tasks_;
+    tasks.running_ = this;
+    ++tasks.statistics_.resumed;
+    handle.resume();
+    if (next_ || group_ != nullptr) [[unlikely]] {
+      resume_others();
+    }
+    tasks.running_ = nullptr;
+    if (tasks.reap_) [[unlikely]] {
+      tasks.reap();
     }
   }
 
@@ -98,6 +96,7 @@ class TaskStrand : public TaskLink {
   friend class Tasks;
   friend class TaskScope;
 
+  void resume_others();
   void begin_next();
   void finish();
   void on_timer(const Message& message);

@@ -73,9 +73,7 @@ bool TaskStream::Reading::try_take() {
 
 void TaskStream::Reading::on_event() {
   stream_.fill();
-  if (try_take()) {
-    go_on();
-  }
+  try_take() ? go_on() : wait_on();
 }
 
 Result<std::size_t> TaskStream::Reading::await_resume() {
@@ -126,11 +124,7 @@ bool TaskStream::Writing::try_write() {
   return true;
 }
 
-void TaskStream::Writing::on_event() {
-  if (try_write()) {
-    go_on();
-  }
-}
+void TaskStream::Writing::on_event() { try_write() ? go_on() : wait_on(); }
 
 Result<void> TaskStream::Writing::await_resume() {
   if (auto ended = end(); !ended) {

@@ -53,7 +53,11 @@ class TaskWait {
   TaskWait& operator=(const TaskWait&) = delete;
 
  protected:
-  explicit TaskWait(Deadline deadline) : deadline_(deadline) {}
+  /// For ever, or until the deadline. Members that are not used then are not set: this is the way
+  /// that every await takes.
+  TaskWait() {}  // NOLINT(modernize-use-equals-default): that of the union would be deleted
+  explicit TaskWait(Deadline deadline)
+      : deadline_(deadline), state_(deadline.is_never() ? 0U : timed) {}
   ~TaskWait() { disarm(); }
 
   /// From await_suspend(): who waits, and from now on the deadline. False if there is no timer,
@@ -62,7 +66,7 @@ class TaskWait {
   [[nodiscard]] bool wait(std::coroutine_handle<Promise> task) {
     ready_.handle = task;
     ready_.strand = &task.promise().strand();
-    return deadline_.is_never() || arm();
+    return (state_ & timed) == 0 || arm();
   }
   /// From a handler: the task goes on, in this call. Its frame may be gone afterwards, and with it
   /// this object.
@@ -75,63 +79,62 @@ class TaskWait {
   }
   /// The same: what it waits for is gone, which end() tells.
   void abandon() {
-    outcome_ = Outcome::abandoned;
+    state_ |= abandoned;
     schedule();
   }
+  /// From await_suspend(): it can't be waited for, which end() tells.
+  void refuse(bool is_open) { state_ |= is_open ? busy : closed; }
   /// From await_resume(), also if nothing was waited for. Errors: ETIMEDOUT, ENOSPC (no timer),
-  /// ECANCELED (what was waited for was closed).
+  /// ECANCELED (what was waited for was closed), EBADF, EBUSY (refused).
   [[nodiscard]] Result<void> end() {
-    disarm();
-    return outcome_ == Outcome::none ? Result<void>() : Result<void>(std::unexpected(error()));
+    if (!ended_well()) {
+      return error();
+    }
+    return {};
   }
-  [[nodiscard]] bool timed_out() const { return outcome_ == Outcome::timed_out; }
+  /// The same in two: error() if that is false.
+  [[nodiscard]] bool ended_well() {
+    disarm();
+    return (state_ & failed) == 0;
+  }
+  [[nodiscard, gnu::cold]] std::unexpected<Error> error() const;
+  [[nodiscard]] bool timed_out() const { return (state_ & expired) != 0; }
   /// Its place, in whatever list it waits in.
   [[nodiscard]] TaskReady& ready() { return ready_; }
 
  private:
   friend class TaskStrand;
 
-  enum class Outcome : std::uint8_t { none, timed_out, no_timer, abandoned };
+  // Bits of the state.
+  static constexpr std::uint8_t timed = 1;  ///< there is a deadline
+  static constexpr std::uint8_t armed = 2;  ///< and a timer
+  static constexpr std::uint8_t expired = 4;
+  static constexpr std::uint8_t no_timer = 8;
+  static constexpr std::uint8_t abandoned = 16;
+  static constexpr std::uint8_t busy = 32;
+  static constexpr std::uint8_t closed = 64;
+  static constexpr std::uint8_t failed = expired | no_timer | abandoned | busy | closed;
 
-  [[nodiscard]] Error error() const {
-    switch (outcome_) {
-      case Outcome::timed_out:
-        return {.number = ETIMEDOUT, .what = "the time is up", .remedy = ""};
-      case Outcome::no_timer:
-        return {.number = ENOSPC,
-                .what = "all timers are in use",
-                .remedy = "raise timers in the board's limits"};
-      default:
-        return {.number = ECANCELED, .what = "what was waited for was closed", .remedy = ""};
-    }
-  }
-  [[nodiscard]] bool arm() {
-    const auto timer = ready_.strand->take_timer(*this);
-    if (!timer) {
-      outcome_ = Outcome::no_timer;
-      return false;
-    }
-    timer_ = *timer;
-    deadline_.arm(ready_.strand->reactor(), timer_);
-    return true;
-  }
+  [[nodiscard]] bool arm();
   void disarm() {
-    if (timer_.generation != 0) {
-      ready_.strand->give_timer_back(timer_);
-      timer_ = {};
+    if ((state_ & armed) != 0) {
+      give_timer_back();
     }
   }
+  void give_timer_back();
   /// The deadline has passed. From the timer's handler.
   void expire() {
-    outcome_ = Outcome::timed_out;
+    state_ |= expired;
     go_on();
   }
   void on_timer(const Message& /*message*/) { expire(); }
 
   TaskReady ready_;
-  Deadline deadline_;
-  TimerId timer_;
-  Outcome outcome_ = Outcome::none;
+  union {
+    Deadline deadline_;  ///< until it is armed
+    TimerId timer_;
+  };
+  std::uint8_t state_ = 0;
 };
 
 }  // namespace millrace

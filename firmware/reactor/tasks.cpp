@@ -14,11 +14,42 @@
 #include "firmware/reactor/task_strand.hpp"
 #include "firmware/reactor/task_wait.hpp"
 
+// With AddressSanitizer, who uses a frame that has ended is caught, as with the heap's.
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define MILLRACE_POISON 1
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__)
+#define MILLRACE_POISON 1
+#endif
+#if defined(MILLRACE_POISON)
+extern "C" {
+void __asan_poison_memory_region(const volatile void* begin, std::size_t size);
+void __asan_unpoison_memory_region(const volatile void* begin, std::size_t size);
+}
+#endif
+
 namespace millrace {
+namespace {
+
+void forbid([[maybe_unused]] const void* begin, [[maybe_unused]] std::size_t size) {
+#if defined(MILLRACE_POISON)
+  __asan_poison_memory_region(begin, size);
+#endif
+}
+void allow([[maybe_unused]] const void* begin, [[maybe_unused]] std::size_t size) {
+#if defined(MILLRACE_POISON)
+  __asan_unpoison_memory_region(begin, size);
+#endif
+}
+
+}  // namespace
 
 // --- Tasks -------------------------------------------------------------------------------------
 
-Tasks::Tasks(Reactor& reactor, std::span<std::byte> memory) : reactor_(reactor), memory_(memory) {
+Tasks::Tasks(Reactor& reactor, std::span<std::byte> memory)
+    : reactor_(reactor), memory_(memory), bytes_(memory) {
   for (Type& type : types_) {
     type.owner = this;
   }
@@ -28,6 +59,7 @@ Tasks::~Tasks() {
   for (const NotifierId notifier : notifiers_) {
     reactor_.remove_notifier(notifier);
   }
+  allow(bytes_.data(), bytes_.size());  // to whom they belong
 }
 
 Result<void> Tasks::open() {
@@ -89,13 +121,27 @@ void Tasks::reap() {
   }
 }
 
+void* Tasks::allocate(std::size_t size) {
+  void* const block = memory_.allocate(size);
+  if (block == nullptr) {
+    ++statistics_.refused;
+  } else {
+    allow(block, size);
+  }
+  return block;
+}
+
+void Tasks::release(void* block, std::size_t size) {
+  forbid(block, size);
+  memory_.release(block);
+}
+
 // The pointer to a frame's type is behind the frame, as its size is known again when it ends.
 void* Tasks::allocate_frame(std::size_t size) {
-  auto* const frame = static_cast<std::byte*>(memory_.allocate(size + sizeof(Type*)));
+  void* const frame = allocate(size + sizeof(Type*));
   last_frame_ = frame;
   last_size_ = size;
   if (frame == nullptr) {
-    ++statistics_.refused;
     return nullptr;
   }
   statistics_.largest_frame = std::max(statistics_.largest_frame, static_cast<std::uint32_t>(size));
@@ -119,7 +165,7 @@ void Tasks::release_frame(void* frame, std::size_t size) {
   std::memcpy(static_cast<void*>(&type), static_cast<std::byte*>(frame) + size, sizeof type);
   --type->live;
   --type->owner->statistics_.frames;
-  type->owner->memory_.release(frame);
+  type->owner->release(frame, size + sizeof type);
 }
 
 // Names are literals: one function has one, so its address is enough.
@@ -144,6 +190,19 @@ Tasks::Type& Tasks::type_of(const char* name) {
 }
 
 // --- TaskStrand --------------------------------------------------------------------------------
+
+// One that is to end does not begin anything any more.
+void TaskStrand::resume_others() {
+  while (!doomed_) {
+    if (!next_) {
+      if (group_ == nullptr) {
+        return;
+      }
+      begin_next();
+    }
+    std::exchange(next_, nullptr).resume();
+  }
+}
 
 void TaskStrand::begin_next() {
   TaskGroup& group = *group_;
@@ -180,7 +239,7 @@ void TaskStrand::give_timer_back(TimerId timer) {
 void TaskStrand::on_timer(const Message& /*message*/) {
   // It has expired and is free, so there is nothing to be given back.
   TaskWait& wait = *std::exchange(timer_user_, nullptr);
-  wait.timer_ = {};
+  wait.state_ &= static_cast<std::uint8_t>(~TaskWait::armed);
   wait.expire();
 }
 
@@ -189,7 +248,7 @@ void TaskStrand::destroy() {
   top_.destroy();
   reactor().remove_timer(timer_);
   std::destroy_at(this);
-  tasks.release(this);
+  tasks.release(this, sizeof *this);
 }
 
 // It can't end itself here, as its code is what calls this: reap() does.
@@ -223,7 +282,6 @@ TaskStrand* TaskScope::first() const {
 TaskStrand* TaskScope::add(Priority priority) {
   void* const place = tasks_.allocate(sizeof(TaskStrand));
   if (place == nullptr) {
-    ++tasks_.statistics_.refused;
     return nullptr;
   }
   auto* const strand = ::new (place) TaskStrand(tasks_, this, priority, ++tasks_.last_serial_);

@@ -109,8 +109,9 @@ class Tasks {
   static void release_frame(void* frame, std::size_t size);
   /// Names the frame that was allocated last.
   void name_frame(void* frame, const char* name);
-  [[nodiscard]] void* allocate(std::size_t size) { return memory_.allocate(size); }
-  void release(void* block) { memory_.release(block); }
+  /// Other memory of tasks. Null if there is none left: counted.
+  [[nodiscard]] void* allocate(std::size_t size);
+  void release(void* block, std::size_t size);
 
  private:
   friend class TaskScope;
@@ -128,6 +129,7 @@ class Tasks {
 
   Reactor& reactor_;
   SegregatedPool memory_;
+  std::span<std::byte> bytes_;  ///< all of it
   TaskStrand* running_ = nullptr;
   bool reap_ = false;   ///< something is to be ended as soon as no task runs
   TaskLink cancelled_;  ///< scopes of which something is to be ended then
