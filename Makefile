@@ -19,7 +19,7 @@ Targets
   make format          clang-format all C++ code in place (make format-check only looks)
   make coverage        all tests once more, and which lines and branches they reach
   make size            what code, memory and stack the gateway takes, of the board's budget
-  make memory-map      the same, object by object, and the constants that size them; handler by handler
+  make memory-map      the same, object by object, and the constants that size them; handler by handler; APP=modem_task: frames of tasks
   make bench           the reactor beside other loops and the limit; BENCH=chain for one, BENCH=rings for the rings, QUICK=1 for a check
   make fuzz            fuzz the decoders, parsers and rings, SECONDS=60 each, or RUNS=20000 each; the corpus is kept
   make footprint       the gateway on disk and in memory beside ser2net, and echo servers on libuv and libev
@@ -258,8 +258,13 @@ $(board_out)/probe/%.o: firmware/gateway/main.cpp $(out)/flags
 	$(call step,PROBE,$*)
 	$(Q)$(compile) $(board) -w -O0 -g $(if $(stack),-femit-class-debug-always,-fstandalone-debug) \
 	  '-Dstatic_assert(...)=static_assert(true)' -DMILLRACE_PROBE=$* -MMD -MP -c -o $@ $<
+ifeq ($(APP),gateway)
 memory-map: $(board_out)/gateway.stack $(board_out)/gateway.stripped $(probes)
 	@$(measure) --probes $(probes)
+else
+memory-map: $(board_out)/examples/$(APP)
+	@$(PYTHON) toolchain/memory-map $< --board $(BOARD) --frames
+endif
 
 # --- Running and testing ---
 

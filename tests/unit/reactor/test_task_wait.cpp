@@ -466,7 +466,7 @@ Task<> accepts(Tasks& /*tasks*/, Trace& trace, TaskFd& listener, Deadline deadli
   auto accepted = co_await accept(listener, deadline);
   trace.add(accepted ? "accepted" : word(accepted.error()));
 }
-Task<> connects(Tasks& /*tasks*/, Trace& trace, const hal::SocketAddress& address,
+Task<> connects(Tasks& /*tasks*/, Trace& trace, hal::SocketAddress address,
                 Deadline deadline = {}) {
   auto connected = co_await connect(address, deadline);
   trace.add(connected ? "connected" : word(connected.error()));
