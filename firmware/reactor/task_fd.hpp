@@ -78,7 +78,11 @@ class TaskFdWait : public TaskWait {
       : fd_(&fd), on_event_(on_event), reads_(what == For::reading) {}
   TaskFdWait(TaskFd& fd, For what, Deadline deadline, OnEvent on_event)
       : TaskWait(deadline), fd_(&fd), on_event_(on_event), reads_(what == For::reading) {}
-  ~TaskFdWait() { stop(); }
+  ~TaskFdWait() {
+    if (!is_plain()) [[unlikely]] {
+      stop();
+    }
+  }
 
   /// Whether another task waits for the same.
   [[nodiscard]] bool busy() const { return place() != nullptr; }
@@ -94,13 +98,13 @@ class TaskFdWait : public TaskWait {
       return false;
     }
     place() = this;
-    waits_ = true;
+    set_watches(true);
     return true;
   }
   /// It has not been told enough.
   void wait_on() {
     place() = this;
-    waits_ = true;
+    set_watches(true);
   }
   /// From await_resume(). Errors as of TaskFd::readable().
   [[nodiscard]] Result<void> end() {
@@ -108,6 +112,9 @@ class TaskFdWait : public TaskWait {
     return TaskWait::end();
   }
   [[nodiscard]] bool ended_well() {
+    if (is_plain()) [[likely]] {
+      return true;
+    }
     stop();
     return TaskWait::ended_well();
   }
@@ -119,14 +126,14 @@ class TaskFdWait : public TaskWait {
 
   [[nodiscard]] TaskFdWait*& place() const { return reads_ ? fd_->reader_ : fd_->writer_; }
   void stop() {
-    if (waits_) {
+    if (watches()) {
       place() = nullptr;
-      waits_ = false;
+      set_watches(false);
     }
   }
   /// It does not wait any more, unless it says so.
   void event(Events events) {
-    waits_ = false;
+    set_watches(false);
     events_ = events;
     if (on_event_ == nullptr) {
       go_on();
@@ -137,9 +144,8 @@ class TaskFdWait : public TaskWait {
 
   TaskFd* fd_;
   OnEvent on_event_;
-  Events events_ = Events::none;
+  Events events_;  ///< set when it is ready
   bool reads_;
-  bool waits_ = false;
 };
 
 class [[nodiscard]] TaskFd::Readiness final : public TaskFdWait {

@@ -94,8 +94,18 @@ class TaskWait {
   }
   /// The same in two: error() if that is false.
   [[nodiscard]] bool ended_well() {
+    if (is_plain()) [[likely]] {
+      return true;
+    }
     disarm();
     return (state_ & failed) == 0;
+  }
+  /// That neither ended_well() nor a destructor has anything to do: one test, for the usual way.
+  [[nodiscard]] bool is_plain() const { return (state_ & (watching | armed | failed)) == 0; }
+  /// For TaskFdWait: the descriptor knows of it.
+  [[nodiscard]] bool watches() const { return (state_ & watching) != 0; }
+  void set_watches(bool watches) {
+    state_ = static_cast<std::uint8_t>(watches ? state_ | watching : state_ & ~watching);
   }
   [[nodiscard, gnu::cold]] std::unexpected<Error> error() const;
   [[nodiscard]] bool timed_out() const { return (state_ & expired) != 0; }
@@ -113,6 +123,7 @@ class TaskWait {
   static constexpr std::uint8_t abandoned = 16;
   static constexpr std::uint8_t busy = 32;
   static constexpr std::uint8_t closed = 64;
+  static constexpr std::uint8_t watching = 128;
   static constexpr std::uint8_t failed = expired | no_timer | abandoned | busy | closed;
 
   [[nodiscard]] bool arm();
