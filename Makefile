@@ -299,7 +299,7 @@ show-building: $(out)/libgpiod.a $(lwrb_objects)
 	@echo 'c: [$(call quoted,$(CC) -std=c11 -O2 -g -I. $(lwrb_include) -isystem hal/compat $(c_warnings) $(sanitize) $(CFLAGS))]'
 	@echo 'link: [$(call quoted,$(sanitize) -Wl$(comma)--gc-sections $(LDFLAGS))]'
 	@echo 'libraries: [$(call quoted,$(lwrb_objects) $(out)/libgpiod.a $(libs))]'
-what-scripts-need: $(gateway) $(examples) $(helpers) $(within_budget) $(if $(SANITIZE),,$(probes))
+what-scripts-need: $(gateway) $(examples) $(helpers) $(within_budget) $(if $(SANITIZE),,$(probes) $(out)/bench/bench_task)
 
 # --- Benchmarks and fuzzing ---
 

@@ -21,10 +21,10 @@ namespace millrace {
 class TaskPromise {
  public:
   template <class... Arguments>
-  explicit TaskPromise(Tasks& tasks, const Arguments&... /*arguments*/) : tasks_(&tasks) {}
+  explicit TaskPromise(Tasks& tasks, const Arguments&... /*arguments*/) : own_tasks(&tasks) {}
   template <class Object, class... Arguments>
   TaskPromise(const Object& /*object*/, Tasks& tasks, const Arguments&... /*arguments*/)
-      : tasks_(&tasks) {}
+      : own_tasks(&tasks) {}
   TaskPromise(const TaskPromise&) = delete;
   TaskPromise& operator=(const TaskPromise&) = delete;
 
@@ -39,6 +39,7 @@ class TaskPromise {
                             const Arguments&... /*arguments*/) noexcept {
     return tasks.allocate_frame(size);
   }
+  // NOLINTNEXTLINE(misc-new-delete-overloads): those above are what it belongs to
   static void operator delete(void* frame, std::size_t size) { Tasks::release_frame(frame, size); }
 
   [[nodiscard]] std::suspend_always initial_suspend() const noexcept { return {}; }
@@ -49,27 +50,27 @@ class TaskPromise {
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> handle) const noexcept {
       TaskPromise& promise = handle.promise();
-      promise.strand_->ended(promise.join_, promise);
+      promise.own_strand->ended(promise.join_, promise);
     }
     void await_resume() const noexcept {}
   };
   [[nodiscard]] FinalAwaiter final_suspend() const noexcept { return {}; }
 
-  [[nodiscard]] TaskStrand& strand() const { return *strand_; }
+  [[nodiscard]] TaskStrand& strand() const { return *own_strand; }
   /// Makes it part of a strand; `join` is null for the task that was spawned.
   void attach(TaskStrand& strand, TaskJoin* join) {
-    strand_ = &strand;
+    own_strand = &strand;
     join_ = join;
   }
 
  protected:
   ~TaskPromise() = default;
-  [[nodiscard]] Tasks& tasks() const { return *tasks_; }
+  [[nodiscard]] Tasks& tasks() const { return *own_tasks; }
 
  private:
   union {
-    Tasks* tasks_;  ///< until it is attached
-    TaskStrand* strand_;
+    Tasks* own_tasks;  ///< until it is attached
+    TaskStrand* own_strand;
   };
   TaskJoin* join_ = nullptr;
 };
@@ -80,14 +81,16 @@ class Task;
 /// What is awaited of a task that returns T: a Result is not wrapped in another one.
 template <class T>
 struct TaskResult {
-  using type = Result<T>;
+  using Type = Result<T>;
 };
 template <class T>
 struct TaskResult<Result<T>> {
-  using type = Result<T>;
+  using Type = Result<T>;
 };
 
 template <class T, class Derived>
+// NOLINTNEXTLINE(bugprone-crtp-constructor-accessibility): the arguments of the coroutine choose
+// one
 class TaskPromiseOf : public TaskPromise {
  public:
   using TaskPromise::TaskPromise;
@@ -102,7 +105,7 @@ class TaskPromiseOf : public TaskPromise {
     return Task<T>();
   }
 
-  typename TaskResult<T>::type result = fail(ECANCELED, "the task has not ended");
+  typename TaskResult<T>::Type result = fail(ECANCELED, "the task has not ended");
 
  protected:
   ~TaskPromiseOf() = default;
@@ -112,7 +115,7 @@ template <class T>
 class TaskPromiseFor final : public TaskPromiseOf<T, TaskPromiseFor<T>> {
  public:
   using TaskPromiseOf<T, TaskPromiseFor<T>>::TaskPromiseOf;
-  template <class Value = typename TaskResult<T>::type>
+  template <class Value = typename TaskResult<T>::Type>
   void return_value(Value&& value) {
     this->result = std::forward<Value>(value);
   }
@@ -143,7 +146,7 @@ template <class T = void>
 class [[nodiscard]] Task {
  public:
   using promise_type = TaskPromiseFor<T>;
-  using result_type = typename TaskResult<T>::type;
+  using result_type = typename TaskResult<T>::Type;
 
   Task() = default;
   explicit Task(std::coroutine_handle<promise_type> handle) : handle_(handle) {}

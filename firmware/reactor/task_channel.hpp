@@ -157,6 +157,8 @@ class [[nodiscard]] TaskChannel<T, N>::Sending final : public TaskQueueEnd::Plac
  public:
   Sending(TaskChannel& channel, T element, Deadline deadline)
       : Place(channel.senders_, deadline), channel_(channel), element_(std::move(element)) {}
+  Sending(const Sending&) = delete;
+  Sending& operator=(const Sending&) = delete;
   ~Sending() {
     if (leave()) {
       channel_.senders_.serve(channel_.room());
@@ -192,6 +194,8 @@ class [[nodiscard]] TaskChannel<T, N>::Receiving final : public TaskQueueEnd::Pl
  public:
   Receiving(TaskChannel& channel, Deadline deadline)
       : Place(channel.receivers_, deadline), channel_(channel) {}
+  Receiving(const Receiving&) = delete;
+  Receiving& operator=(const Receiving&) = delete;
   ~Receiving() {
     if (leave()) {
       channel_.receivers_.serve(channel_.left());

@@ -26,7 +26,7 @@ void TaskFd::close() {
   if (!is_open()) {
     return;
   }
-  reactor_->remove(watch_);
+  (void)reactor_->remove(watch_);
   reactor_ = nullptr;
   watch_ = {};
   interest_ = Events::none;

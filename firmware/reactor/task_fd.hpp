@@ -70,6 +70,9 @@ class TaskFdWait : public TaskWait {
  public:
   enum class For : std::uint8_t { reading, writing };
 
+  TaskFdWait(const TaskFdWait&) = delete;
+  TaskFdWait& operator=(const TaskFdWait&) = delete;
+
  protected:
   /// From a handler: it is ready. Either it calls go_on(), or wait_on(). Null: it goes on.
   using OnEvent = void (*)(TaskFdWait& wait, Events events);

@@ -58,7 +58,7 @@ class TaskGroupOf : protected TaskGroup {
 template <class... Ts>
 class [[nodiscard]] TaskAll final : private TaskGroupOf<Ts...> {
  public:
-  using result_type = std::tuple<typename TaskResult<Ts>::type...>;
+  using result_type = std::tuple<typename TaskResult<Ts>::Type...>;
 
   explicit TaskAll(Task<Ts>... tasks) : TaskGroupOf<Ts...>(std::move(tasks)...) {}
 
@@ -89,7 +89,7 @@ template <class... Ts>
 template <class... Ts>
 class [[nodiscard]] TaskAny final : private TaskGroupOf<Ts...> {
  public:
-  using result_type = std::variant<typename TaskResult<Ts>::type...>;
+  using result_type = std::variant<typename TaskResult<Ts>::Type...>;
 
   explicit TaskAny(Task<Ts>... tasks) : TaskGroupOf<Ts...>(std::move(tasks)...) {}
 

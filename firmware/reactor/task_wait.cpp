@@ -6,21 +6,21 @@
 namespace millrace {
 
 bool TaskWait::arm() {
-  const Deadline deadline = deadline_;
+  const Deadline deadline = deadline_at;
   const auto timer = ready_.strand->take_timer(*this);
   if (!timer) {
     state_ |= no_timer;
     return false;
   }
-  timer_ = *timer;
+  deadline_timer = *timer;
   state_ |= armed;
-  deadline.arm(ready_.strand->reactor(), timer_);
+  deadline.arm(ready_.strand->reactor(), deadline_timer);
   return true;
 }
 
 void TaskWait::give_timer_back() {
   state_ &= static_cast<std::uint8_t>(~armed);
-  ready_.strand->give_timer_back(timer_);
+  ready_.strand->give_timer_back(deadline_timer);
 }
 
 std::unexpected<Error> TaskWait::error() const {

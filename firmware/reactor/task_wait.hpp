@@ -57,7 +57,7 @@ class TaskWait {
   /// that every await takes.
   TaskWait() {}  // NOLINT(modernize-use-equals-default): that of the union would be deleted
   explicit TaskWait(Deadline deadline)
-      : deadline_(deadline), state_(deadline.is_never() ? 0U : timed) {}
+      : deadline_at(deadline), state_(deadline.is_never() ? 0U : timed) {}
   ~TaskWait() { disarm(); }
 
   /// From await_suspend(): who waits, and from now on the deadline. False if there is no timer,
@@ -142,8 +142,8 @@ class TaskWait {
 
   TaskReady ready_;
   union {
-    Deadline deadline_;  ///< until it is armed
-    TimerId timer_;
+    Deadline deadline_at;  ///< until it is armed
+    TimerId deadline_timer;
   };
   std::uint8_t state_ = 0;
 };

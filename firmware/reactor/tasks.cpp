@@ -138,7 +138,7 @@ void Tasks::release(void* block, std::size_t size) {
 
 // The pointer to a frame's type is behind the frame, as its size is known again when it ends.
 void* Tasks::allocate_frame(std::size_t size) {
-  void* const frame = allocate(size + sizeof(Type*));
+  void* const frame = allocate(size + sizeof(void*));
   last_frame_ = frame;
   last_size_ = size;
   if (frame == nullptr) {
@@ -157,15 +157,15 @@ void Tasks::name_frame(void* frame, const char* name) {
   type->frame = std::max(type->frame, static_cast<std::uint32_t>(last_size_));
   type->high_water = std::max(type->high_water, ++type->live);
   std::memcpy(static_cast<std::byte*>(frame) + last_size_, static_cast<const void*>(&type),
-              sizeof type);
+              sizeof(void*));
 }
 
 void Tasks::release_frame(void* frame, std::size_t size) {
   Type* type = nullptr;
-  std::memcpy(static_cast<void*>(&type), static_cast<std::byte*>(frame) + size, sizeof type);
+  std::memcpy(static_cast<void*>(&type), static_cast<std::byte*>(frame) + size, sizeof(void*));
   --type->live;
   --type->owner->statistics_.frames;
-  type->owner->release(frame, size + sizeof type);
+  type->owner->release(frame, size + sizeof(void*));
 }
 
 // Names are literals: one function has one, so its address is enough.
