@@ -89,8 +89,7 @@ struct TaskResult<Result<T>> {
 };
 
 template <class T, class Derived>
-// NOLINTNEXTLINE(bugprone-crtp-constructor-accessibility): the arguments of the coroutine choose
-// one
+// NOLINTNEXTLINE(bugprone-crtp-constructor-accessibility): inherited
 class TaskPromiseOf : public TaskPromise {
  public:
   using TaskPromise::TaskPromise;

@@ -91,6 +91,7 @@ class TaskChannel {
   TaskChannel() = default;
   TaskChannel(const TaskChannel&) = delete;
   TaskChannel& operator=(const TaskChannel&) = delete;
+  ~TaskChannel() = default;
 
   class Sending;
   class Receiving;

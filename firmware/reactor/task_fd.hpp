@@ -147,7 +147,7 @@ class TaskFdWait : public TaskWait {
 
   TaskFd* fd_;
   OnEvent on_event_;
-  Events events_;  ///< set when it is ready
+  Events events_ = Events::none;
   bool reads_;
 };
 
@@ -156,7 +156,7 @@ class [[nodiscard]] TaskFd::Readiness final : public TaskFdWait {
   Readiness(TaskFd& fd, For what) : TaskFdWait(fd, what, nullptr) {}
   Readiness(TaskFd& fd, For what, Deadline deadline) : TaskFdWait(fd, what, deadline, nullptr) {}
 
-  [[nodiscard]] static bool await_ready() { return false; }
+  [[nodiscard]] bool await_ready() const { return false; }
   template <std::derived_from<TaskPromise> Promise>
   [[nodiscard]] bool await_suspend(std::coroutine_handle<Promise> task) {
     return wait(task);

@@ -46,7 +46,7 @@ class [[nodiscard]] TaskSignals::Next final : public TaskFdWait {
             [](TaskFdWait& wait, Events /*events*/) { static_cast<Next&>(wait).on_event(); }),
         signals_(signals) {}
 
-  [[nodiscard]] static bool await_ready() { return false; }
+  [[nodiscard]] bool await_ready() const { return false; }
   template <std::derived_from<TaskPromise> Promise>
   [[nodiscard]] bool await_suspend(std::coroutine_handle<Promise> task) {
     return wait(task);

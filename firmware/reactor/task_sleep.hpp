@@ -15,7 +15,7 @@ class [[nodiscard]] TaskSleep final : public TaskWait {
  public:
   explicit TaskSleep(Deadline deadline) : TaskWait(deadline) {}
 
-  [[nodiscard]] static bool await_ready() { return false; }
+  [[nodiscard]] bool await_ready() const { return false; }
   template <std::derived_from<TaskPromise> Promise>
   [[nodiscard]] bool await_suspend(std::coroutine_handle<Promise> task) {
     return wait(task);
@@ -40,7 +40,7 @@ class [[nodiscard]] TaskYield final : public TaskWait {
  public:
   TaskYield() = default;
 
-  [[nodiscard]] static bool await_ready() { return false; }
+  [[nodiscard]] bool await_ready() const { return false; }
   template <std::derived_from<TaskPromise> Promise>
   void await_suspend(std::coroutine_handle<Promise> task) {
     (void)wait(task);

@@ -23,7 +23,7 @@ class [[nodiscard]] TaskAccept final : public TaskFdWait {
             [](TaskFdWait& wait, Events /*events*/) { static_cast<TaskAccept&>(wait).on_event(); }),
         listener_(listener) {}
 
-  [[nodiscard]] static bool await_ready() { return false; }
+  [[nodiscard]] bool await_ready() const { return false; }
   template <std::derived_from<TaskPromise> Promise>
   [[nodiscard]] bool await_suspend(std::coroutine_handle<Promise> task) {
     return wait(task);

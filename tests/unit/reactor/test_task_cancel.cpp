@@ -36,12 +36,14 @@ namespace millrace::test {
 namespace {
 
 /// Writes into the trace when it ends, whatever the reason.
-struct Guard {
+class Guard {
+ public:
   Guard(Trace& trace, std::string_view name) : trace_(trace), name_(name) {}
   Guard(const Guard&) = delete;
   Guard& operator=(const Guard&) = delete;
   ~Guard() { trace_.add("~", name_); }
 
+ private:
   Trace& trace_;
   std::string_view name_;
 };
@@ -63,7 +65,7 @@ Task<> nests(Tasks& tasks, Trace& trace, std::string_view name, Duration time) {
 
 /// All that can be waited for, none of it ready.
 struct Sources {
-  explicit Sources(Loop<Epoll>& loop) : loop_(loop) {
+  explicit Sources(Loop<Epoll>& loop) {
     EXPECT_TRUE(fd.open(loop, pipe.near.get()));
     EXPECT_TRUE(full.open(loop, pair.near.get(), TaskStream::Kind::socket));
     EXPECT_TRUE(stream.open(loop, second.near.get(), TaskStream::Kind::socket));
@@ -86,7 +88,6 @@ struct Sources {
     EXPECT_TRUE(filled.try_send(0));
   }
 
-  Loop<Epoll>& loop_;
   Pair pipe = make_pipe();
   Pair pair = make_socket_pair();
   Pair second = make_socket_pair();
@@ -868,14 +869,18 @@ struct Chaos {
   int living = 0;
 };
 
-struct Living {
+class Living {
+ public:
   explicit Living(int& count) : count_(count) { ++count_; }
   Living(const Living&) = delete;
   Living& operator=(const Living&) = delete;
   ~Living() { --count_; }
+
+ private:
   int& count_;
 };
 
+// NOLINTNEXTLINE(misc-no-recursion): its frames are in the pool
 Task<int> meddles(Tasks& tasks, Chaos& chaos, int depth) {
   const Living living(chaos.living);
   TaskScope own(tasks);
