@@ -182,9 +182,11 @@ class [[nodiscard]] Task {
 
   // --- For what is made of tasks ---------------------------------------------------------------
 
-  /// Has it tell `join` when it ends.
+  /// Has it tell `join` when it ends. Null if it has no frame.
   std::coroutine_handle<> attach(TaskStrand& strand, TaskJoin& join) {
-    handle_.promise().attach(strand, &join);
+    if (handle_) {
+      handle_.promise().attach(strand, &join);
+    }
     return handle_;
   }
   [[nodiscard]] bool is(const TaskPromise* promise) const {

@@ -38,13 +38,7 @@ class TaskGroupOf : protected TaskGroup {
     TaskStrand& strand = task.promise().strand();
     parent = task;
     children = handles_.data();
-    std::apply(
-        [&](auto&... each) {
-          ((each ? static_cast<void>(handles_[count++] = each.attach(strand, *this))
-                 : static_cast<void>(0)),
-           ...);
-        },
-        tasks_);
+    std::apply([&](auto&... each) { (add(each.attach(strand, *this)), ...); }, tasks_);
     strand.begin(*this);
   }
 

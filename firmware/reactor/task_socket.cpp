@@ -38,10 +38,6 @@ bool TaskConnect::open(const TaskStrand& strand) {
 
 void TaskConnect::on_event() {
   if (const auto connected = hal::connect_result(socket_->get()); !connected) {
-    if (connected.error().number == EINPROGRESS) {
-      wait_on();
-      return;
-    }
     watch_.close();
     socket_ = std::unexpected(connected.error());
   }

@@ -27,6 +27,13 @@ struct TaskJoin {
 /// Tasks that begin together, in order: each runs until it waits for something, then the next one
 /// begins.
 struct TaskGroup : TaskJoin {
+  /// One more child, if it is not null.
+  void add(std::coroutine_handle<> child) {
+    if (child) {
+      children[count++] = child;
+    }
+  }
+
   std::coroutine_handle<>* children = nullptr;
   std::uint32_t count = 0;
   std::uint32_t begun = 0;

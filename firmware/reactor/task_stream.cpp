@@ -24,12 +24,9 @@ Result<void> TaskStream::open(Reactor& reactor, int fd, Kind kind, Priority prio
 
 std::size_t TaskStream::discard() { return ring_.skip(ring_.size()); }
 
-// One system call: the loop reports what is left over.
+// One system call: the loop reports what is left over. The ring is not full, or nobody would wait.
 void TaskStream::fill() {
   const auto free = ring_.claim_write();
-  if (free.empty()) {
-    return;
-  }
   const hal::Transfer got = hal::read(fd_.fd(), free.first, free.second);
   ring_.commit_write(got.count);
   ended_ = got.status == hal::Transfer::Status::closed;
@@ -68,7 +65,7 @@ bool TaskStream::Reading::try_take() {
   } else {
     return false;
   }
-  return decided_ = true;
+  return true;
 }
 
 void TaskStream::Reading::on_event() {
@@ -77,7 +74,7 @@ void TaskStream::Reading::on_event() {
 }
 
 Result<std::size_t> TaskStream::Reading::await_resume() {
-  if (const auto ended = end(); !ended && !decided_) {
+  if (const auto ended = end(); !ended) {
     return std::unexpected(ended.error());
   }
   switch (error_) {
@@ -116,7 +113,7 @@ bool TaskStream::Writing::try_write() {
       return false;
     }
     if (!put.done()) {
-      error_ = put.error != 0 ? put.error : EPIPE;
+      error_ = put.error;
       return true;
     }
     left_ = left_.subspan(put.count);

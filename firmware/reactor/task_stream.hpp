@@ -129,7 +129,6 @@ class [[nodiscard]] TaskStream::Reading : public TaskFdWait {
   std::size_t count_ = 0;
   int error_ = 0;
   Until until_;
-  bool decided_ = false;
   std::byte delimiter_;
 };
 

@@ -86,6 +86,7 @@ struct Sources {
     const hal::LineSettings input{.direction = hal::Direction::input, .edges = hal::Edges::both};
     EXPECT_TRUE(edges.open(loop, gpio, *gpio.request({&line, 1}, {&input, 1}, "test")));
     EXPECT_TRUE(filled.try_send(0));
+    EXPECT_TRUE(filled.try_send(0));
   }
 
   Pair pipe = make_pipe();
@@ -105,8 +106,8 @@ struct Sources {
   hal::LineAddress line;
   TaskEdges edges;
   StaticTaskInbox<4> inbox;
-  TaskChannel<int, 1> empty;
-  TaskChannel<int, 1> filled;
+  TaskChannel<int, 2> empty;
+  TaskChannel<int, 2> filled;
 };
 
 enum class Wait : std::uint8_t {
@@ -808,7 +809,7 @@ TEST(Within, gives_the_result_or_cancels_and_says_so) {
 TEST(Within, an_expired_limit_of_a_task_that_is_ready_in_the_same_batch) {
   SmallTaskLoop t;
   TaskScope scope(t.tasks);
-  TaskChannel<int, 1> channel;
+  TaskChannel<int, 2> channel;
   const auto receives = [&](Tasks& /*tasks*/) -> Task<int> {
     const auto got = co_await channel.receive();
     t.trace.add("got", *got);

@@ -491,6 +491,19 @@ TEST_F(SocketTest, accepts_and_connects) {
   EXPECT_TRUE(t.trace == "accepted connected" || t.trace == "connected accepted") << t.trace.text();
 }
 
+TEST_F(SocketTest, somebody_else_was_faster_to_accept) {
+  ASSERT_TRUE(scope.spawn(accepts(t.tasks, t.trace, listener)));
+  t.turn();
+  hal::Fd first = *hal::connect(address);
+  On takes{[&](const Message&) { EXPECT_TRUE(*hal::accept(socket.get())); }};
+  ASSERT_TRUE(t.loop.post(takes, at(urgent)));
+  t.turn(2);
+  EXPECT_EQ(t.trace, "");
+  const hal::Fd second = *hal::connect(address);
+  t.turn(2);
+  EXPECT_EQ(t.trace, "accepted");
+}
+
 TEST_F(SocketTest, nobody_comes_and_nobody_is_there) {
   ASSERT_TRUE(scope.spawn(accepts(t.tasks, t.trace, listener, 1ms)));
   t.turn();
@@ -693,6 +706,81 @@ TEST(TaskEdges, reports_edges_also_those_that_came_before) {
   edges.close();
   t.turn();
   EXPECT_EQ(t.trace, "up down up ETIMEDOUT ECANCELED");
+}
+
+TEST(TaskEdges, that_somebody_else_was_faster_to_read_are_waited_for_again) {
+  SmallTaskLoop t;
+  hal::GpioSim gpio;
+  ASSERT_TRUE(gpio.open());
+  const auto line = *gpio.find("gpio-sim:4");
+  const hal::LineSettings input{.direction = hal::Direction::input, .edges = hal::Edges::both};
+  const auto request = *gpio.request({&line, 1}, {&input, 1}, "test");
+  TaskEdges edges;
+  ASSERT_TRUE(edges.open(t.loop, gpio, request));
+  TaskScope scope(t.tasks);
+  ASSERT_TRUE(scope.spawn(takes_edges(t.tasks, t.trace, edges, 1)));
+  t.turn();
+  On reads{[&](const Message&) {
+    std::array<hal::LineEvent, 4> events;
+    EXPECT_EQ(*gpio.read_events(request, events), 1U);
+  }};
+  ASSERT_TRUE(gpio.pull(line, true));
+  ASSERT_TRUE(t.loop.post(reads, at(urgent)));
+  t.turn(2);
+  EXPECT_EQ(t.trace, "");
+  ASSERT_TRUE(gpio.pull(line, false));
+  t.turn(2);
+  EXPECT_EQ(t.trace, "down");
+}
+
+/// Lines whose chip is gone.
+class GoneGpio final : public hal::Gpio {
+ public:
+  explicit GoneGpio(int fd) : fd_(fd) {}
+  [[nodiscard]] Result<hal::LineAddress> find(std::string_view /*name*/) override { return gone(); }
+  [[nodiscard]] Result<hal::LineAddress> at(std::size_t /*index*/) override { return gone(); }
+  [[nodiscard]] Result<hal::LineInfo> info(hal::LineAddress /*line*/) override { return gone(); }
+  [[nodiscard]] Result<hal::RequestId> request(std::span<const hal::LineAddress> /*lines*/,
+                                               std::span<const hal::LineSettings> /*settings*/,
+                                               const char* /*consumer*/,
+                                               std::size_t /*event_buffer*/) override {
+    return gone();
+  }
+  [[nodiscard]] Result<void> reconfigure(hal::RequestId /*request*/,
+                                         std::span<const hal::LineSettings> /*settings*/) override {
+    return gone();
+  }
+  [[nodiscard]] Result<hal::LineMask> get(hal::RequestId /*request*/,
+                                          hal::LineMask /*which*/) override {
+    return gone();
+  }
+  [[nodiscard]] Result<void> set(hal::RequestId /*request*/, hal::LineMask /*which*/,
+                                 hal::LineMask /*levels*/) override {
+    return gone();
+  }
+  [[nodiscard]] int event_fd(hal::RequestId /*request*/) const override { return fd_; }
+  [[nodiscard]] Result<std::size_t> read_events(hal::RequestId /*request*/,
+                                                std::span<hal::LineEvent> /*events*/) override {
+    return gone();
+  }
+  void release(hal::RequestId /*request*/) override {}
+
+ private:
+  static std::unexpected<Error> gone() { return fail(ENODEV, "the chip has vanished"); }
+  int fd_;
+};
+
+TEST(TaskEdges, of_a_chip_that_has_vanished_are_an_error) {
+  SmallTaskLoop t;
+  Pair pipe = make_pipe();
+  pipe.far.reset();
+  GoneGpio gpio(pipe.near.get());
+  TaskEdges edges;
+  ASSERT_TRUE(edges.open(t.loop, gpio, hal::RequestId{}));
+  TaskScope scope(t.tasks);
+  ASSERT_TRUE(scope.spawn(takes_edges(t.tasks, t.trace, edges, 1)));
+  t.turn(2);
+  EXPECT_EQ(t.trace, "the chip has vanished");
 }
 
 // --- Messages ----------------------------------------------------------------------------------
