@@ -4,7 +4,7 @@
 // What it costs to await something instead of being called back: the same events, once for a plain
 // handler and once for a task. It prints ns an event. For tests/bench/task-cost, which counts the
 // instructions, `bench_task handler|task ready|timer|notice|call TIMES` runs so many and prints
-// nothing; other arguments are those of other benchmarks.
+// nothing.
 
 #include <chrono>
 #include <cstdint>
@@ -134,9 +134,8 @@ int main(int count, char** arguments) {
     return 1;
   }
   always_ready = pipe[0];
-  const std::string_view who = count == 4 ? arguments[1] : "";
-  if (who == "handler" || who == "task") {
-    return run(who, arguments[2], std::strtoull(arguments[3], nullptr, 10)) ? 0 : 2;
+  if (count == 4) {
+    return run(arguments[1], arguments[2], std::strtoull(arguments[3], nullptr, 10)) ? 0 : 2;
   }
   constexpr std::uint64_t times = 200000;
   for (const char* const what : {"ready", "timer", "notice", "call"}) {
