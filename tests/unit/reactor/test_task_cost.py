@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # SPDX-FileCopyrightText: The Millrace contributors
-"""What it costs to await something instead of being called back: in instructions, and in system calls, which are none."""
+"""What awaiting costs over being called back: in instructions, and in system calls, which are none."""
 
 import collections
 import os
