@@ -7,6 +7,7 @@
 #include <array>
 #include <gtest/gtest.h>
 #include <memory>
+#include <span>
 #include <string_view>
 
 #include "firmware/reactor/task.hpp"
@@ -253,12 +254,11 @@ TEST(Task, exhaustion_is_an_error_of_spawn) {
   EXPECT_TRUE(scope.spawn(sleeps(t.tasks, t.trace, "b", 1ms)));
 }
 
-Task<> awaits_until_full(Tasks& tasks, Trace& trace, int depth) {
+Task<> awaits_until_full(Tasks& tasks, Trace& trace, int depth, std::span<Task<int>> held) {
   const Result<int> result = co_await sum_to(tasks, depth);
   trace.add(result ? *result : -2);
   const Result<int> again = co_await twice(tasks, 4);
   trace.add(again ? *again : -2);
-  std::array<Task<int>, 40> held;
   for (auto& each : held) {
     each = twice(tasks, 1);
   }
@@ -269,8 +269,8 @@ Task<> awaits_until_full(Tasks& tasks, Trace& trace, int depth) {
 TEST(Task, exhaustion_is_an_error_of_awaiting) {
   TaskLoop<4096> t;
   TaskScope scope(t.tasks);
-  // sum_to() makes -1 of it, once for each of its levels: the sum is that of the upper levels.
-  ASSERT_TRUE(scope.spawn(awaits_until_full(t.tasks, t.trace, 3)));
+  std::array<Task<int>, 100> held;
+  ASSERT_TRUE(scope.spawn(awaits_until_full(t.tasks, t.trace, 3, held)));
   t.turn();
   EXPECT_EQ(t.trace, "6 8 ENOBUFS");
   EXPECT_GT(t.tasks.statistics().refused, 0U);
