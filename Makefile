@@ -19,7 +19,7 @@ Targets
   make format          clang-format all C++ code in place (make format-check only looks)
   make coverage        all tests once more, and which lines and branches they reach
   make size            what code, memory and stack the gateway takes, of the board's budget
-  make memory-map      the same, object by object, and the constants that size them; handler by handler
+  make memory-map      the same, object by object, and the constants that size them; handler by handler; APP=modem_task: frames of tasks
   make bench           the reactor beside other loops; BENCH=chain for one, BENCH=rings for rings, QUICK=1 for a check
   make fuzz            fuzz the decoders, parsers and rings, SECONDS=60 each, or RUNS=20000 each; the corpus is kept
   make footprint       the gateway on disk and in memory beside ser2net, and echo servers on libuv and libev
@@ -258,8 +258,13 @@ $(board_out)/probe/%.o: firmware/gateway/main.cpp $(out)/flags
 	$(call step,PROBE,$*)
 	$(Q)$(compile) $(board) -w -O0 -g $(if $(stack),-femit-class-debug-always,-fstandalone-debug) \
 	  '-Dstatic_assert(...)=static_assert(true)' -DMILLRACE_PROBE=$* -MMD -MP -c -o $@ $<
+ifeq ($(APP),gateway)
 memory-map: $(board_out)/gateway.stack $(board_out)/gateway.stripped $(probes)
 	@$(measure) --probes $(probes)
+else
+memory-map: $(board_out)/examples/$(APP)
+	@$(PYTHON) toolchain/memory-map $< --board $(BOARD) --frames
+endif
 
 # --- Running and testing ---
 
@@ -294,7 +299,7 @@ show-building: $(out)/libgpiod.a $(lwrb_objects)
 	@echo 'c: [$(call quoted,$(CC) -std=c11 -O2 -g -I. $(lwrb_include) -isystem hal/compat $(c_warnings) $(sanitize) $(CFLAGS))]'
 	@echo 'link: [$(call quoted,$(sanitize) -Wl$(comma)--gc-sections $(LDFLAGS))]'
 	@echo 'libraries: [$(call quoted,$(lwrb_objects) $(out)/libgpiod.a $(libs))]'
-what-scripts-need: $(gateway) $(examples) $(helpers) $(within_budget) $(if $(SANITIZE),,$(probes))
+what-scripts-need: $(gateway) $(examples) $(helpers) $(within_budget) $(if $(SANITIZE),,$(probes) $(out)/bench/bench_task)
 
 # --- Benchmarks and fuzzing ---
 
@@ -329,7 +334,9 @@ $(out)/bench/libev: bench_libs := -lev
 $(out)/bench/libevent $(out)/bench/libevent_precise: bench_libs := -levent_core -levent_pthreads
 $(out)/bench/libuv: bench_libs := -luv
 $(out)/bench/sd_event: bench_libs := -lsystemd
-$(bench_rings) $(bench_cores) $(bench_load) $(bench_loops):
+# What awaiting costs: for tests/bench/task-cost.
+$(out)/bench/bench_task: $(out)/bench/obj/tests/bench/bench_task.o $(out)/libmillrace.a
+$(bench_rings) $(bench_cores) $(bench_load) $(bench_loops) $(out)/bench/bench_task:
 	$(call step,LINK,$@)
 	$(Q)$(CXX) -pthread -Wl,--gc-sections $(sanitize) $(CXXFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) \
 	  $(bench_libs)

@@ -77,6 +77,7 @@ struct Capacities {
   std::size_t timers = 16;              ///< timers of the loop
   std::size_t messages = 64;            ///< posted messages waiting in the loop
   std::size_t mailbox = 64;             ///< messages from other threads; a power of two
+  std::size_t task_memory = 4096;       ///< bytes for frames of coroutines: see StaticTasks
   std::size_t lines = 32;               ///< GPIO lines
   std::size_t libgpiod_memory = 16384;  ///< bytes for libgpiod: see GpioCdev::memory_for()
   std::size_t uarts = 4;                ///< serial ports

@@ -145,6 +145,43 @@ def test_a_program_without_a_budget_fails(tmp_path):
     assert done.returncode == 1 and "millrace::board::budget" in done.stderr
 
 
+# --- Frames of coroutines ----------------------------------------------------------------------
+
+FRAMES_OF_TASKS = BOARD + """
+#include <coroutine>
+struct Task {
+  struct promise_type {
+    Task get_return_object() { return {}; }
+    std::suspend_always initial_suspend() noexcept { return {}; }
+    std::suspend_always final_suspend() noexcept { return {}; }
+    void return_void() {}
+    void unhandled_exception() {}
+  };
+};
+namespace { Task small(int) { co_await std::suspend_always(); } }
+Task large(long) { volatile char bytes[5000] = {}; co_await std::suspend_always(); bytes[0] = bytes[1]; }
+struct Zoo { Task open(int) { volatile char bytes[100] = {}; co_await std::suspend_always(); bytes[0] = bytes[1]; } };
+int main(int count, char**) { small(count); large(count); Zoo().open(count); }
+"""
+
+
+@needs_gcc
+def test_frames_of_coroutines_largest_first(tmp_path):
+    done = Program(tmp_path, FRAMES_OF_TASKS).map("--frames")
+    assert done.returncode == 0, done.stderr
+    lines = [line.split(maxsplit=2) for line in done.stdout.splitlines()[1:]]
+    assert [name for _, _, name in lines] == ["large(long)   too large for the pool", "Zoo::open(int)",
+                                              "(anonymous namespace)::small(int)"]
+    sizes = [int(size) for size, _, _ in lines]
+    assert 5000 < sizes[0] < 5200 and 100 < sizes[1] < 300 and 0 < sizes[2] < 100
+    for size, taken, _ in lines:
+        assert int(taken) % 16 == 0 and 16 <= int(taken) - int(size) < 32
+
+
+def test_a_program_without_coroutines_has_no_frames(tmp_path):
+    assert "there is none" in Program(tmp_path, ZOO).map("--frames").stdout
+
+
 # --- Stack -------------------------------------------------------------------------------------
 
 FRAMES = """

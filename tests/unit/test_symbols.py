@@ -13,6 +13,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("MILLRACE_BUILD", "build/release/sim")
 NM = os.environ.get("MILLRACE_NM", "nm")
 
+EXAMPLES = ["blink", "edge_counter", "serial_echo",
+            *(f"{example}_{style}" for example in ("button", "modbus", "modem") for style in ("callback", "task"))]
+
 # Functions of C and C++ that allocate, or that only make sense with memory that was. By what they are for.
 FORBIDDEN = {
     "the heap": """malloc calloc realloc reallocarray free cfree memalign aligned_alloc posix_memalign valloc pvalloc
@@ -50,9 +53,7 @@ ALLOWED = {
     "libgpiod_memory.o": ("realpath", "into a buffer of ours; it allocates for paths beyond a kilobyte"),
     "options.o": ("getopt_long", "before the start"),
     "main.o": ("__cxa_atexit", "before the start, and the first of 32"),
-    "blink.o": ("__cxa_atexit", "before the start, and the first of 32"),
-    "edge_counter.o": ("__cxa_atexit", "before the start, and the first of 32"),
-    "serial_echo.o": ("__cxa_atexit", "before the start, and the first of 32"),
+    **{f"{example}.o": ("__cxa_atexit", "before the start, and some of the first of 32") for example in EXAMPLES},
     # libgpiod. Its malloc(), free() and so on are already renamed to those of our pool.
     "libgpiod_la-internal.o": (r"__snprintf_chk|snprintf|millrace_libgpiod_\w+", "a path, without widths"),
 }
@@ -95,8 +96,8 @@ def objects():
 
 def test_what_is_linked_is_looked_at():
     names = [path.name for path in objects()]
-    assert names == ["libmillrace.a", "libgateway.a", "libgpiod.a", "main.o", "blink.o", "edge_counter.o",
-                     "serial_echo.o"]
+    assert names == ["libmillrace.a", "libgateway.a", "libgpiod.a", "main.o",
+                     *(f"{name}.o" for name in sorted(EXAMPLES))]
     members = {member for file in objects() for member, _ in symbols(file)}
     assert {"reactor.o", "gateway.o", "uart.o", "libgpiod_la-chip.o", "main.o"} <= members
 
@@ -113,7 +114,7 @@ def test_no_object_defines_type_information_or_an_operator(file):
     assert not defined
 
 
-@pytest.mark.parametrize("program", ["gateway", "examples/blink", "examples/edge_counter", "examples/serial_echo"])
+@pytest.mark.parametrize("program", ["gateway", *(f"examples/{name}" for name in EXAMPLES)])
 def test_no_program_asks_a_library_for_what_allocates_or_throws(program):
     asked = {symbol for _, symbol in symbols(BUILD / program, "-D", "-u")}
     assert "epoll_ctl" in asked  # it is read
