@@ -49,6 +49,7 @@ ALLOWED = {
     "heap_trap.o": (r"__libc_(malloc|calloc|realloc|memalign)", "it is malloc() for others: counted, or the end"),
     "libgpiod_memory.o": ("realpath", "into a buffer of ours; it allocates for paths beyond a kilobyte"),
     "options.o": ("getopt_long", "before the start"),
+    "thread.o": ("pthread_create", "before the start, and on a stack of ours"),
     "main.o": ("__cxa_atexit", "before the start, and the first of 32"),
     "blink.o": ("__cxa_atexit", "before the start, and the first of 32"),
     "edge_counter.o": ("__cxa_atexit", "before the start, and the first of 32"),
