@@ -21,6 +21,10 @@ sigset_t what_threads_do_not_take() {
   return signals;
 }
 
+bool protect(std::span<std::byte> page, int access) {
+  return ::mprotect(page.data(), page.size(), access) == 0;
+}
+
 }  // namespace
 
 void* Thread::run(void* thread) {
@@ -40,7 +44,8 @@ Result<void> Thread::start(std::span<std::byte> stack, const char* name, void (*
     return fail(EINVAL, "the stack of a thread is too small",
                 "raise it in the board's limits, or use a kernel with smaller pages");
   }
-  if (::mprotect(stack.data(), page, PROT_NONE) != 0) {
+  guard_ = stack.first(page);
+  if (!protect(guard_, PROT_NONE)) {
     return fail_errno("cannot guard the stack of a thread");
   }
   body_ = body;
@@ -55,6 +60,7 @@ Result<void> Thread::start(std::span<std::byte> stack, const char* name, void (*
   (void)::pthread_sigmask(SIG_SETMASK, &before, nullptr);
   (void)::pthread_attr_destroy(&attributes);
   if (error != 0) {
+    (void)protect(guard_, PROT_READ | PROT_WRITE);
     return fail(error, "cannot start a thread", "raise the limit of processes (RLIMIT_NPROC)");
   }
   started_ = true;
@@ -65,6 +71,7 @@ Result<void> Thread::start(std::span<std::byte> stack, const char* name, void (*
 void Thread::join() {
   if (started_) {
     (void)::pthread_join(thread_, nullptr);
+    (void)protect(guard_, PROT_READ | PROT_WRITE);
     started_ = false;
   }
 }

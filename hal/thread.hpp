@@ -14,12 +14,18 @@
 namespace millrace::hal {
 
 // What pthread_attr_setstack(3) takes at the least (PTHREAD_STACK_MIN), and the largest pages that
-// kernels for boards have. Thread-local variables are on the stack, too.
-#if defined(__aarch64__)
+// kernels for boards have. Thread-local variables are on the stack, too: ThreadSanitizer's are
+// many.
+#if defined(__SANITIZE_THREAD__)
+inline constexpr std::size_t least_thread_stack = 1'048'576;
+#elif defined(__aarch64__)
 inline constexpr std::size_t least_thread_stack = 131'072;
-inline constexpr std::size_t largest_page = 16'384;  // Raspberry Pi 5
 #else
 inline constexpr std::size_t least_thread_stack = 16'384;
+#endif
+#if defined(__aarch64__)
+inline constexpr std::size_t largest_page = 16'384;  // Raspberry Pi 5
+#else
 inline constexpr std::size_t largest_page = 4096;
 #endif
 
@@ -52,9 +58,10 @@ class Thread {
   [[nodiscard]] Result<void> start(std::span<std::byte> stack, const char* name,
                                    void (*body)(void*), void* context);
 
-  /// Waits until it has ended. Does nothing if it was not started.
+  /// Waits until it has ended; its stack is ordinary memory again. Does nothing if it was not
+  /// started.
   void join();
-  /// It goes on by itself; the process does not wait for it.
+  /// It goes on by itself; its stack and the guard stay as they are.
   void detach();
 
   [[nodiscard]] bool started() const { return started_; }
@@ -65,6 +72,7 @@ class Thread {
   pthread_t thread_{};
   void (*body_)(void*) = nullptr;
   void* context_ = nullptr;
+  std::span<std::byte> guard_;
   bool started_ = false;
 };
 

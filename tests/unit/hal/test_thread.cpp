@@ -50,6 +50,7 @@ TEST(Thread, runs_on_the_stack_that_it_was_given_under_its_name_and_takes_no_sig
   ASSERT_TRUE(thread.start(stack_memory.bytes, "worker 1", look, &seen));
   seen.go.post();
   thread.join();
+  stack_memory.bytes.fill(std::byte{1});  // the guard is gone
   EXPECT_FALSE(thread.started());
   EXPECT_STREQ(seen.name.data(), "worker 1");
   EXPECT_FALSE(seen.takes_usr1);
