@@ -21,6 +21,12 @@ sigset_t what_threads_do_not_take() {
   return signals;
 }
 
+#if defined(__SANITIZE_ADDRESS__)
+constexpr int guard_access = PROT_READ;  // it looks for leaks there
+#else
+constexpr int guard_access = PROT_NONE;
+#endif
+
 bool protect(std::span<std::byte> page, int access) {
   return ::mprotect(page.data(), page.size(), access) == 0;
 }
@@ -45,7 +51,7 @@ Result<void> Thread::start(std::span<std::byte> stack, const char* name, void (*
                 "raise it in the board's limits, or use a kernel with smaller pages");
   }
   guard_ = stack.first(page);
-  if (!protect(guard_, PROT_NONE)) {
+  if (!protect(guard_, guard_access)) {
     return fail_errno("cannot guard the stack of a thread");
   }
   body_ = body;

@@ -191,12 +191,17 @@ Result<JobId> Offload::reserve(std::size_t lane, Handler done) {
 
 Work& Offload::work(JobId job) { return slots_[job.index].work; }
 
+bool Offload::can_start(JobId job) const {
+  const Slot* const slot = find(job);
+  return slot != nullptr &&
+         (slot->state == Slot::State::reserved || slot->state == Slot::State::telling);
+}
+
 void Offload::start(JobId job, Function run) {
-  Slot* const slot = find(job);
-  if (slot == nullptr ||
-      (slot->state != Slot::State::reserved && slot->state != Slot::State::telling)) {
+  if (!can_start(job)) {
     return;
   }
+  Slot* const slot = &slots_[job.index];
   slot->work.result = 0;
   slot->work.error = 0;
   slot->run = run;
@@ -214,7 +219,7 @@ void Offload::start(JobId job, Function run) {
 }
 
 void Offload::start(JobId job, const hal::FileRequest& request) {
-  if (find(job) != nullptr) {
+  if (can_start(job)) {
     work(job).store(FileJob{.files = &files_, .request = request});
     start(job, &Offload::perform);
   }

@@ -156,6 +156,9 @@ class Offload {
   /// The same for a call to the file system. What `bytes` refers to must be in the job's buffer.
   void start(JobId job, const hal::FileRequest& request);
 
+  /// Whether start() would do anything: it was reserved, or its handler runs.
+  [[nodiscard]] bool can_start(JobId job) const;
+
   /// Nobody is told any more: `done` is not called, and its object may be destroyed. A JobId that
   /// is gone is ignored. From the job's own handler it does nothing: not to start it again is
   /// enough.
