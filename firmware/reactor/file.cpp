@@ -4,7 +4,6 @@
 #include "firmware/reactor/file.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "hal/slice.hpp"
@@ -188,7 +187,7 @@ std::span<std::byte> File::put_path(std::string_view path, std::string_view suff
   const std::span<std::byte> buffer = offload_.work(job_).buffer;
   std::size_t size = 0;
   const auto put = [&](std::string_view text) {
-    std::memcpy(buffer.data() + size, text.data(), text.size());
+    std::ranges::copy(std::as_bytes(std::span(text)), buffer.subspan(size).begin());
     size += text.size();
   };
   constexpr std::string_view end("\0", 1);
@@ -240,7 +239,7 @@ void File::next(Phase phase) {
     case Phase::filling:
       request.offset = offset_ + outcome_.count;
       request.bytes = next_bytes();
-      std::memcpy(request.bytes.data(), from_.data() + outcome_.count, request.bytes.size());
+      std::ranges::copy(from_.subspan(outcome_.count, request.bytes.size()), request.bytes.begin());
       break;
     default:
       break;
@@ -346,7 +345,8 @@ void File::on_success(std::int64_t result) {
 void File::on_transferred(std::uint64_t count) {
   const bool reads = phase_ == Phase::reading;
   if (reads && !cancelled_) {
-    std::memcpy(into_.data() + outcome_.count, offload_.work(job_).buffer.data(), count);
+    std::ranges::copy(offload_.work(job_).buffer.first(count),
+                      into_.subspan(outcome_.count).begin());
   }
   outcome_.count += count;
   if (phase_ == Phase::writing) {

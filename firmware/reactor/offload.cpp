@@ -21,12 +21,13 @@ struct FileJob {
 
 }  // namespace
 
-Offload::Offload(const Memory& memory, hal::FileSystem& files)
+Offload::Offload(const Memory& memory, hal::FileSystem& files, hal::FileRing* ring)
     : lanes_(memory.lanes),
       workers_(memory.workers),
       slots_(memory.slots),
       buffer_size_(memory.buffer_size),
-      files_(files) {
+      files_(files),
+      ring_(ring) {
   const std::size_t jobs = slots_.size() / lanes_.size();
   for (auto i = static_cast<std::uint32_t>(slots_.size()); i-- > 0;) {
     Slot& slot = slots_[i];
@@ -74,6 +75,9 @@ Result<void> Offload::open(Reactor& reactor, Priority priority) {
   if (auto closes = reactor.at_quit(Handler::to<&Offload::on_quit>(*this)); !closes) {
     stop_workers();
     return closes;
+  }
+  if (ring_ != nullptr && !ring_->open(slots_.size(), wakeup_)) {
+    ring_ = nullptr;  // the workers do it all
   }
   accepts_ = true;
   return {};
@@ -219,10 +223,22 @@ void Offload::start(JobId job, Function run) {
 }
 
 void Offload::start(JobId job, const hal::FileRequest& request) {
-  if (can_start(job)) {
-    work(job).store(FileJob{.files = &files_, .request = request});
-    start(job, &Offload::perform);
+  if (!can_start(job) || give_to_ring(job.index, request)) {
+    return;
   }
+  work(job).store(FileJob{.files = &files_, .request = request});
+  start(job, &Offload::perform);
+}
+
+bool Offload::give_to_ring(std::uint32_t index, const hal::FileRequest& request) {
+  if (ring_ == nullptr || stopped_ || !ring_->start(request, index)) {
+    return false;
+  }
+  Slot& slot = slots_[index];
+  slot.state = Slot::State::running;
+  slot.in_ring = true;
+  ++lanes_[slot.lane].statistics.in_ring;
+  return true;
 }
 
 Cancelled Offload::cancel(JobId job) {
@@ -320,15 +336,28 @@ void Offload::collect() {
     }
     worker.state.store(Worker::State::idle, std::memory_order_relaxed);
     ++idle_;
-    const bool orphaned = slots_[worker.slot].state == Slot::State::orphaned;
     --lanes_[slots_[worker.slot].lane].statistics.running;
-    if (orphaned) {
-      free(worker.slot);
-    } else {
-      finish(worker.slot);
-    }
+    end_call(worker.slot);
+  }
+  while (const auto done = ring_ != nullptr ? ring_->next() : std::nullopt) {
+    const auto index = static_cast<std::uint32_t>(done->token);
+    Slot& slot = slots_[index];
+    slot.in_ring = false;
+    --lanes_[slot.lane].statistics.in_ring;
+    ++lanes_[slot.lane].statistics.ringed;
+    slot.work.result = done->reply.result;
+    slot.work.error = done->reply.error;
+    end_call(index);
   }
   hand_out();
+}
+
+void Offload::end_call(std::uint32_t index) {
+  if (slots_[index].state == Slot::State::orphaned) {
+    free(index);
+  } else {
+    finish(index);
+  }
 }
 
 void Offload::finish(std::uint32_t index) {
@@ -369,7 +398,7 @@ void Offload::tell_next() {
 std::uint32_t Offload::busy() const {
   std::uint32_t sum = 0;
   for (const Lane& lane : lanes_) {
-    sum += lane.statistics.queued + lane.statistics.running;
+    sum += lane.statistics.queued + lane.statistics.running + lane.statistics.in_ring;
   }
   return sum;
 }
@@ -419,19 +448,19 @@ void Offload::stop_workers() {
     if (worker.state.compare_exchange_strong(busy, Worker::State::abandoned,
                                              std::memory_order_acq_rel)) {
       // It touches nothing any more but the job, whenever its call ends.
-      Slot& slot = slots_[worker.slot];
-      Lane& lane = lanes_[slot.lane];
-      ++lane.statistics.abandoned;
-      hal::log(hal::LogLevel::warning, "offload: a call of lane ", slot.lane,
-               " has not ended, and is left behind");
-      if (slot.state == Slot::State::running) {
-        append(finished_, worker.slot);
-      }
-      slot.state = Slot::State::abandoned;
+      abandon(worker.slot);
       worker.thread.detach();
     }
   }
   collect();  // who was just done
+  for (std::uint32_t i = 0; i < slots_.size(); ++i) {
+    if (slots_[i].in_ring) {
+      abandon(i);
+    }
+  }
+  if (ring_ != nullptr) {
+    ring_->close();
+  }
   for (Worker& worker : workers_) {
     if (worker.thread.started()) {
       worker.slot = none;
@@ -439,6 +468,17 @@ void Offload::stop_workers() {
       worker.thread.join();
     }
   }
+}
+
+void Offload::abandon(std::uint32_t index) {
+  Slot& slot = slots_[index];
+  ++lanes_[slot.lane].statistics.abandoned;
+  hal::log(hal::LogLevel::warning, "offload: a call of lane ", slot.lane,
+           " has not ended, and is left behind");
+  if (slot.state == Slot::State::running) {
+    append(finished_, index);
+  }
+  slot.state = Slot::State::abandoned;
 }
 
 }  // namespace millrace

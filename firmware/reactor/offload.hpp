@@ -15,6 +15,7 @@
 #include "firmware/reactor/reactor.hpp"
 #include "hal/error.hpp"
 #include "hal/file_system.hpp"
+#include "hal/io_uring.hpp"
 #include "hal/thread.hpp"
 #include "hal/time.hpp"
 #include "hal/wakeup.hpp"
@@ -82,9 +83,11 @@ enum class Cancelled : std::uint8_t {
 struct LaneStatistics {
   std::uint32_t queued = 0;      ///< waiting for a worker
   std::uint32_t running = 0;     ///< with a worker, those that were cancelled meanwhile included
+  std::uint32_t in_ring = 0;     ///< with the kernel, the same
   std::uint32_t in_use = 0;      ///< places taken: those two, and what is not told or started yet
   std::uint32_t high_water = 0;  ///< the most places ever taken
   std::uint64_t refused = 0;     ///< jobs that found no place
+  std::uint64_t ringed = 0;      ///< steps that the kernel has carried out by itself
   std::uint64_t told = 0;        ///< completions: one for each step of a job
   std::uint64_t never_ran = 0;   ///< cancelled while they waited
   std::uint64_t orphaned = 0;    ///< cancelled while they ran
@@ -105,6 +108,9 @@ struct LaneStatistics {
 /// Lanes. Each lane has places of its own, so that none can fill the queue of another, and there is
 /// always a worker for it: one is kept back for each lane that has nothing running. So a slow disk
 /// has a lane to itself, and occupies all workers but those of the other lanes.
+///
+/// io_uring. Where the kernel has it, it reads, writes and syncs files by itself, and these occupy
+/// no worker: uses_ring(). All else is the same.
 ///
 /// Who decides. The loop keeps the queues and hands each worker one job at a time: there is no
 /// lock, nothing that the loop could wait for, and cancelling what waits can't race with its start.
@@ -172,6 +178,8 @@ class Offload {
   }
   [[nodiscard]] std::size_t workers() const { return workers_.size(); }
   [[nodiscard]] std::size_t workers_idle() const { return idle_; }
+  /// Whether the kernel reads, writes and syncs files by itself.
+  [[nodiscard]] bool uses_ring() const { return ring_ != nullptr; }
   /// Bytes of each job's buffer.
   [[nodiscard]] std::size_t buffer_size() const { return buffer_size_; }
 
@@ -207,6 +215,7 @@ class Offload {
     std::uint32_t lane = 0;
     std::uint32_t next = 0;
     State state = State::free;
+    bool in_ring = false;
   };
 
   /// Slots in a line.
@@ -229,8 +238,8 @@ class Offload {
   };
 
  protected:
-  /// `files` is asked from several threads; it must outlive the workers.
-  Offload(const Memory& memory, hal::FileSystem& files);
+  /// `files` is asked from several threads; it must outlive the workers. `ring` may be null.
+  Offload(const Memory& memory, hal::FileSystem& files, hal::FileRing* ring);
   /// Nobody is told any more. Waits for workers that are idle only.
   ~Offload();
 
@@ -248,6 +257,9 @@ class Offload {
   void give_to_worker(std::uint32_t index);
   void collect();
   void finish(std::uint32_t index);
+  void end_call(std::uint32_t index);
+  void abandon(std::uint32_t index);
+  [[nodiscard]] bool give_to_ring(std::uint32_t index, const hal::FileRequest& request);
   void tell_next();
   void on_wakeup(const Message& message);
   void on_notice(const Message& message);
@@ -265,6 +277,7 @@ class Offload {
   std::span<Slot> slots_;
   std::size_t buffer_size_;
   hal::FileSystem& files_;
+  hal::FileRing* ring_;
   Reactor* reactor_ = nullptr;
   WatchId watch_;
   NotifierId notifier_;
@@ -306,6 +319,7 @@ struct OffloadParts {
   alignas(64) std::array<std::array<std::byte, Limits.buffer>, Limits.lanes * Limits.jobs> buffers;
   std::array<hal::ThreadStack<Limits.stack>, Limits.workers> stacks;
   hal::SystemFiles files;
+  hal::IoUring ring;
 };
 
 template <OffloadLimits Limits>
@@ -318,9 +332,11 @@ class StaticOffload final : private OffloadPartsHolder<Limits>, public Offload {
   using Holder = OffloadPartsHolder<Limits>;
 
  public:
-  StaticOffload() : Offload(Holder::parts.memory(), Holder::parts.files) {}
-  /// With a file system other than the kernel's: for tests. It must outlive the workers.
-  explicit StaticOffload(hal::FileSystem& files) : Offload(Holder::parts.memory(), files) {}
+  StaticOffload() : Offload(Holder::parts.memory(), Holder::parts.files, &Holder::parts.ring) {}
+  /// With a file system other than the kernel's: for tests. It must outlive the workers. Without a
+  /// ring all calls are made by these.
+  explicit StaticOffload(hal::FileSystem& files, hal::FileRing* ring = nullptr)
+      : Offload(Holder::parts.memory(), files, ring) {}
 };
 
 }  // namespace millrace

@@ -47,6 +47,7 @@ FORBIDDEN = {
 # Who may refer to one nevertheless, and why that allocates nothing after start.
 ALLOWED = {
     "heap_trap.o": (r"__libc_(malloc|calloc|realloc|memalign)", "it is malloc() for others: counted, or the end"),
+    "io_uring.o": ("mmap|mmap64", "before the start: the kernel's rings"),
     "libgpiod_memory.o": ("realpath", "into a buffer of ours; it allocates for paths beyond a kilobyte"),
     "options.o": ("getopt_long", "before the start"),
     "thread.o": ("pthread_create", "before the start, and on a stack of ours"),

@@ -4,7 +4,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
-#include <cstring>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <gtest/gtest.h>
@@ -15,6 +15,7 @@
 #include <string_view>
 #include <thread>
 #include <unistd.h>
+#include <utility>
 #include <vector>
 
 #include "firmware/reactor/file.hpp"
@@ -30,70 +31,150 @@ using hal::FileMode;
 
 constexpr OffloadLimits limits{.lanes = 1, .workers = 1, .jobs = 2, .buffer = 256};
 
-/// The kernel's file system, with a fault at one call: the `at`-th of its kind.
+enum class Backend : std::uint8_t { workers, io_uring };
+
+/// The kernel's file system, with a fault at some calls.
 class FaultyFiles final : public hal::FileSystem {
  public:
-  [[nodiscard]] hal::FileReply perform(const hal::FileRequest& request) override {
+  /// What becomes of a call.
+  enum class Fate : std::uint8_t { carried_out, shortened, failed, stuck };
+
+  [[nodiscard]] Fate next(const hal::FileRequest& request) {
     ++calls;
     calls_of[static_cast<std::size_t>(request.call)]++;
-    const bool chosen = calls == at || (calls == and_at && at != 0);
-    while (chosen && hold) {
+    if (calls != at && (calls != and_at || at == 0)) {
+      return Fate::carried_out;
+    }
+    if (hold) {
       held = true;
-      std::this_thread::yield();
+      return Fate::stuck;
     }
-    if (!chosen) {
-      return inner.perform(request);
+    if (shorten) {
+      return request.call == FileCall::write ? Fate::shortened : Fate::carried_out;
     }
-    if (short_by > 0 && request.call == FileCall::write && request.bytes.size() > 1) {
-      hal::FileRequest fewer = request;
-      fewer.bytes = request.bytes.first(request.bytes.size() / 2);
-      return inner.perform(fewer);
+    last_failed = request.call;
+    return Fate::failed;
+  }
+  [[nodiscard]] hal::FileReply perform(const hal::FileRequest& request) override {
+    switch (next(request)) {
+      case Fate::shortened:
+        return inner.perform(half_of(request));
+      case Fate::failed:
+        if (request.call == FileCall::close) {
+          (void)inner.perform(request);  // it is closed even so
+        }
+        return {.result = 0, .error = error};
+      case Fate::stuck:
+        while (hold) {
+          std::this_thread::yield();
+        }
+        break;
+      case Fate::carried_out:
+        break;
     }
-    if (short_by > 0) {
-      return inner.perform(request);
-    }
-    if (request.call == FileCall::close) {
-      (void)inner.perform(request);  // it is closed even so
-    }
-    failed = request.call;
-    return {.result = 0, .error = error};
+    return inner.perform(request);
+  }
+  static hal::FileRequest half_of(hal::FileRequest request) {
+    request.bytes = request.bytes.first(request.bytes.size() / 2);
+    return request;
   }
 
   void fail_at(int call, int with) {
     at = call;
     error = with;
     calls = 0;
-    short_by = 0;
-    failed.reset();
+    shorten = false;
+    last_failed.reset();
   }
 
   hal::SystemFiles inner;
   int calls = 0;
   int at = 0;
   int and_at = 0;
-  int error = 0;
-  int short_by = 0;
+  int error = 0;  ///< 0: a call has done nothing, and says so
+  bool shorten = false;
   std::atomic<bool> hold = false;
   std::atomic<bool> held = false;
-  std::optional<FileCall> failed;
+  std::optional<FileCall> last_failed;
   std::array<int, 16> calls_of{};
+};
+
+/// The kernel's ring, with the same faults.
+class FaultyRing final : public hal::FileRing {
+ public:
+  explicit FaultyRing(FaultyFiles& files) : files_(files) {}
+
+  [[nodiscard]] Result<void> open(std::size_t calls, const hal::Wakeup& wakeup) override {
+    wakeup_ = &wakeup;
+    return inner_.open(calls, wakeup);
+  }
+  [[nodiscard]] bool start(const hal::FileRequest& request, std::uint64_t token) override {
+    if (request.call != FileCall::read && request.call != FileCall::write &&
+        request.call != FileCall::sync) {
+      return false;
+    }
+    switch (files_.next(request)) {
+      case FaultyFiles::Fate::shortened:
+        return inner_.start(FaultyFiles::half_of(request), token);
+      case FaultyFiles::Fate::failed:
+        made_up_ = {.token = token, .reply = {.result = 0, .error = files_.error}};
+        wakeup_->notify();
+        return true;
+      case FaultyFiles::Fate::stuck:
+        stuck_ = {.token = token, .reply = {.result = 0, .error = EIO}};
+        return true;
+      case FaultyFiles::Fate::carried_out:
+        break;
+    }
+    return inner_.start(request, token);
+  }
+  [[nodiscard]] std::optional<Done> next() override {
+    return made_up_ ? std::exchange(made_up_, std::nullopt) : inner_.next();
+  }
+  void close() override { inner_.close(); }
+
+  void release() {
+    files_.hold = false;
+    if (stuck_) {
+      made_up_ = std::exchange(stuck_, std::nullopt);
+      wakeup_->notify();
+    }
+  }
+
+ private:
+  FaultyFiles& files_;
+  hal::IoUring inner_;
+  const hal::Wakeup* wakeup_ = nullptr;
+  std::optional<Done> made_up_;
+  std::optional<Done> stuck_;
 };
 
 std::span<const std::byte> bytes(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
 }
 
-struct FileTest : ::testing::Test {
+struct FileTest : ::testing::TestWithParam<Backend> {
   FileTest() { std::filesystem::create_directory(folder); }
   ~FileTest() override { std::filesystem::remove_all(folder); }
-  void SetUp() override { ASSERT_TRUE(offload.open(loop)); }
+  void SetUp() override {
+    ASSERT_TRUE(offload.open(loop));
+    if (GetParam() == Backend::io_uring && !offload.uses_ring()) {
+      GTEST_SKIP() << "the kernel has no io_uring";
+    }
+  }
+  void TearDown() override {
+    if (GetParam() == Backend::workers) {
+      EXPECT_EQ(offload.statistics(0).ringed, 0U);
+    }
+  }
 
   std::filesystem::path folder =
       std::filesystem::temp_directory_path() / ("millrace_file_" + std::to_string(::getpid()));
   std::string path = folder / "file";
   FaultyFiles files;
+  FaultyRing ring{files};
   Loop<Epoll> loop;
-  StaticOffload<limits> offload{files};
+  StaticOffload<limits> offload{files, GetParam() == Backend::io_uring ? &ring : nullptr};
   File file{offload, 0};
   std::optional<FileOutcome> outcome;
 
@@ -140,13 +221,14 @@ struct FileTest : ::testing::Test {
   }
 };
 
-TEST_F(FileTest, writes_and_reads_what_is_longer_than_a_buffer) {
+TEST_P(FileTest, writes_and_reads_what_is_longer_than_a_buffer) {
   const std::string text = pattern(1000);
   open_to_write();
   EXPECT_EQ(file.size(), 0U);
   EXPECT_EQ(wait(file.write(10, bytes(text), done())).count, 1000U);
   EXPECT_EQ(file.size(), 1010U);
   EXPECT_EQ(files.calls_of[static_cast<std::size_t>(FileCall::write)], 4);
+  EXPECT_EQ(offload.statistics(0).ringed, GetParam() == Backend::io_uring ? 4U : 0U);
   std::string back(2000, '?');
   const auto read = wait(file.read(10, std::as_writable_bytes(std::span(back)), done()));
   EXPECT_EQ(read.count, 1000U);
@@ -162,7 +244,7 @@ TEST_F(FileTest, writes_and_reads_what_is_longer_than_a_buffer) {
   EXPECT_EQ(content().substr(10), text);
 }
 
-TEST_F(FileTest, appends_to_what_is_there) {
+TEST_P(FileTest, appends_to_what_is_there) {
   set_content("one ");
   open_to_write();
   EXPECT_EQ(file.size(), 4U);
@@ -172,7 +254,7 @@ TEST_F(FileTest, appends_to_what_is_there) {
   EXPECT_EQ(content(), "one two " + pattern(600));
 }
 
-TEST_F(FileTest, what_is_asked_for_at_the_wrong_time_is_refused) {
+TEST_P(FileTest, what_is_asked_for_at_the_wrong_time_is_refused) {
   EXPECT_EQ(file.read(0, {}, done()).error().number, EBADF);
   EXPECT_EQ(file.write(0, {}, done()).error().number, EBADF);
   EXPECT_EQ(file.append({}, done()).error().number, EBADF);
@@ -200,7 +282,7 @@ TEST_F(FileTest, what_is_asked_for_at_the_wrong_time_is_refused) {
   (void)offload.cancel(second);
 }
 
-TEST_F(FileTest, the_next_operation_takes_the_place_of_the_one_before) {
+TEST_P(FileTest, the_next_operation_takes_the_place_of_the_one_before) {
   open_to_write();
   ASSERT_TRUE(offload.reserve(0, {}));  // of two
   int rounds = 0;
@@ -219,7 +301,7 @@ TEST_F(FileTest, the_next_operation_takes_the_place_of_the_one_before) {
   EXPECT_EQ(offload.statistics(0).refused, 0U);
 }
 
-TEST_F(FileTest, nothing_is_allocated) {
+TEST_P(FileTest, nothing_is_allocated) {
   const std::string text = pattern(1000);
   hal::heap_trap::arm(hal::heap_trap::Action::count);
   const bool begun = file.replace(path, bytes(text), done()).has_value();
@@ -233,7 +315,7 @@ TEST_F(FileTest, nothing_is_allocated) {
 
 // --- Replacing, and a fault at each call ---
 
-TEST_F(FileTest, replaces_a_file_as_a_whole) {
+TEST_P(FileTest, replaces_a_file_as_a_whole) {
   for (const std::size_t size : {0UL, 5UL, 256UL, 1000UL}) {
     const auto replaced = wait(file.replace(path, bytes(pattern(size)), done()));
     EXPECT_EQ(replaced.error, 0);
@@ -249,7 +331,7 @@ TEST_F(FileTest, replaces_a_file_as_a_whole) {
   EXPECT_TRUE(is_alone());
 }
 
-TEST_F(FileTest, syncs_the_folder_that_the_name_is_in) {
+TEST_P(FileTest, syncs_the_folder_that_the_name_is_in) {
   const auto before = std::filesystem::current_path();
   std::filesystem::current_path(folder);
   EXPECT_EQ(wait(file.replace("here", bytes("x"), done())).error, 0);
@@ -266,7 +348,7 @@ TEST_F(FileTest, syncs_the_folder_that_the_name_is_in) {
   }
 }
 
-TEST_F(FileTest,
+TEST_P(FileTest,
        a_fault_at_any_call_of_replace_leaves_the_old_file_or_the_new_one_and_is_reported) {
   const std::string old_text = pattern(700, 'A');
   const std::string new_text = pattern(600);
@@ -282,9 +364,9 @@ TEST_F(FileTest,
       files.fail_at(call, error);
       const auto result = wait(file.replace(path, bytes(new_text), done()));
       const std::string where = "call " + std::to_string(call);
-      ASSERT_TRUE(files.failed) << where;
+      ASSERT_TRUE(files.last_failed) << where;
       EXPECT_EQ(result.error, error) << where;
-      EXPECT_EQ(result.call, *files.failed) << where;
+      EXPECT_EQ(result.call, *files.last_failed) << where;
       EXPECT_EQ(result.result().error().number, error);
       EXPECT_EQ(content(), result.replaced ? new_text : old_text) << where;
       EXPECT_EQ(result.replaced, call > 7) << where;
@@ -296,7 +378,7 @@ TEST_F(FileTest,
   }
 }
 
-TEST_F(FileTest, a_second_fault_while_it_clears_up_is_told_and_leaves_the_file_alone) {
+TEST_P(FileTest, a_second_fault_while_it_clears_up_is_told_and_leaves_the_file_alone) {
   set_content("old");
   files.fail_at(2, ENOSPC);
   files.and_at = 3;  // close
@@ -319,11 +401,11 @@ TEST_F(FileTest, a_second_fault_while_it_clears_up_is_told_and_leaves_the_file_a
   EXPECT_EQ(content(), "new");
 }
 
-TEST_F(FileTest, short_writes_go_on_where_they_ended) {
+TEST_P(FileTest, short_writes_go_on_where_they_ended) {
   const std::string text = pattern(600);
   for (int call = 2; call <= 5; ++call) {
     files.fail_at(call, 0);
-    files.short_by = 1;
+    files.shorten = true;
     const auto result = wait(file.replace(path, bytes(text), done()));
     EXPECT_EQ(result.error, 0);
     EXPECT_EQ(result.count, 600U);
@@ -338,7 +420,7 @@ TEST_F(FileTest, short_writes_go_on_where_they_ended) {
 
 // --- Faults elsewhere ---
 
-TEST_F(FileTest, an_append_that_fails_takes_back_what_it_has_written) {
+TEST_P(FileTest, an_append_that_fails_takes_back_what_it_has_written) {
   set_content("old ");
   open_to_write();
   for (int call = 1; call <= 3; ++call) {
@@ -352,12 +434,12 @@ TEST_F(FileTest, an_append_that_fails_takes_back_what_it_has_written) {
     EXPECT_EQ(file.size(), 4U);
   }
   files.fail_at(1, 0);  // a short write, and then the disk is full
-  files.short_by = 1;
+  files.shorten = true;
   EXPECT_EQ(wait(file.append(bytes("whole "), done())).error, 0);
   EXPECT_EQ(content(), "old whole ");
 }
 
-TEST_F(FileTest, an_append_that_can_not_be_taken_back_is_told_and_mended_by_the_next) {
+TEST_P(FileTest, an_append_that_can_not_be_taken_back_is_told_and_mended_by_the_next) {
   set_content("old ");
   open_to_write();
   files.fail_at(2, ENOSPC);
@@ -377,7 +459,7 @@ TEST_F(FileTest, an_append_that_can_not_be_taken_back_is_told_and_mended_by_the_
   EXPECT_EQ(content(), "old new");
 }
 
-TEST_F(FileTest, a_write_in_place_says_how_far_it_came) {
+TEST_P(FileTest, a_write_in_place_says_how_far_it_came) {
   open_to_write();
   files.fail_at(3, EIO);
   const auto result = wait(file.write(0, bytes(pattern(1000)), done()));
@@ -390,7 +472,7 @@ TEST_F(FileTest, a_write_in_place_says_how_far_it_came) {
   EXPECT_EQ(back, "??????????");
 }
 
-TEST_F(FileTest, an_fsync_that_has_failed_is_not_made_good_by_another) {
+TEST_P(FileTest, an_fsync_that_has_failed_is_not_made_good_by_another) {
   open_to_write();
   files.fail_at(1, EIO);
   EXPECT_EQ(wait(file.sync(done())).error, EIO);
@@ -402,7 +484,7 @@ TEST_F(FileTest, an_fsync_that_has_failed_is_not_made_good_by_another) {
   EXPECT_EQ(wait(file.sync(done())).error, 0);
 }
 
-TEST_F(FileTest, a_fault_while_opening_or_closing_leaves_it_closed) {
+TEST_P(FileTest, a_fault_while_opening_or_closing_leaves_it_closed) {
   const auto before = descriptors();
   for (const int call : {1, 2}) {
     files.fail_at(call, EIO);
@@ -429,7 +511,7 @@ TEST_F(FileTest, a_fault_while_opening_or_closing_leaves_it_closed) {
 
 // --- Who has asked goes away ---
 
-TEST_F(FileTest, whoever_waits_may_go_at_any_step_and_nothing_is_left_half_written) {
+TEST_P(FileTest, whoever_waits_may_go_at_any_step_and_nothing_is_left_half_written) {
   const std::string new_text = pattern(600);
   const auto before = descriptors();
   On never{[&](const Message&) { ADD_FAILURE() << "it was cancelled"; }};
@@ -451,7 +533,7 @@ TEST_F(FileTest, whoever_waits_may_go_at_any_step_and_nothing_is_left_half_writt
   }
 }
 
-TEST_F(FileTest, an_append_that_nobody_waits_for_any_more_is_there_as_a_whole_or_not_at_all) {
+TEST_P(FileTest, an_append_that_nobody_waits_for_any_more_is_there_as_a_whole_or_not_at_all) {
   open_to_write();
   for (std::uint64_t steps = 0; steps < 3; ++steps) {
     auto memory = std::make_unique<std::string>(pattern(600));
@@ -478,7 +560,7 @@ TEST_F(FileTest, an_append_that_nobody_waits_for_any_more_is_there_as_a_whole_or
   EXPECT_EQ(content(), pattern(600) + "next");
 }
 
-TEST_F(FileTest, reading_into_memory_that_is_gone_ends_without_touching_it) {
+TEST_P(FileTest, reading_into_memory_that_is_gone_ends_without_touching_it) {
   set_content(pattern(600));
   open_to_write();
   auto memory = std::make_unique<std::string>(600, '?');
@@ -490,7 +572,7 @@ TEST_F(FileTest, reading_into_memory_that_is_gone_ends_without_touching_it) {
   EXPECT_EQ(files.calls_of[static_cast<std::size_t>(FileCall::read)], calls + 1);
 }
 
-TEST_F(FileTest, an_open_that_nobody_waits_for_any_more_is_undone) {
+TEST_P(FileTest, an_open_that_nobody_waits_for_any_more_is_undone) {
   const auto before = descriptors();
   for (std::uint64_t steps = 0; steps < 2; ++steps) {
     const std::uint64_t told = offload.statistics(0).told;
@@ -507,7 +589,7 @@ TEST_F(FileTest, an_open_that_nobody_waits_for_any_more_is_undone) {
 
 // --- The loop ends ---
 
-TEST_F(FileTest, what_is_under_way_when_the_loop_quits_is_carried_out) {
+TEST_P(FileTest, what_is_under_way_when_the_loop_quits_is_carried_out) {
   const std::string text = pattern(600);
   ASSERT_TRUE(file.replace(path, bytes(text), done()));
   loop.quit();
@@ -521,12 +603,18 @@ TEST_F(FileTest, what_is_under_way_when_the_loop_quits_is_carried_out) {
 /// One whose worker stays in a call: it stays, too.
 struct Kept {
   FaultyFiles files;
+  FaultyRing ring{files};
   Loop<Epoll> loop;
-  StaticOffload<limits> offload{files};
+  StaticOffload<limits> offload;
   std::optional<File> file{std::in_place, offload, 0U};
   std::optional<FileOutcome> outcome;
 
-  Kept() {
+  static Kept& make(Backend backend) {
+    static std::vector<Kept*> all;
+    // NOLINTNEXTLINE(cppcoreguidelines-owning-memory): a worker may be in it for ever
+    return *all.emplace_back(new Kept(backend));
+  }
+  explicit Kept(Backend backend) : offload(files, backend == Backend::io_uring ? &ring : nullptr) {
     EXPECT_TRUE(offload.open(loop));
     offload.set_patience(Duration(1));
     files.hold = true;
@@ -542,9 +630,9 @@ struct Kept {
   }
 };
 
-TEST_F(FileTest, a_disk_that_does_not_answer_does_not_keep_the_loop_from_ending) {
+TEST_P(FileTest, a_disk_that_does_not_answer_does_not_keep_the_loop_from_ending) {
   set_content("old");
-  static Kept kept;
+  Kept& kept = Kept::make(GetParam());
   kept.files.at = 3;
   const std::string text = pattern(600);
   ASSERT_TRUE(kept.file->replace(path, bytes(text), kept.done()));
@@ -556,11 +644,11 @@ TEST_F(FileTest, a_disk_that_does_not_answer_does_not_keep_the_loop_from_ending)
   EXPECT_FALSE(kept.outcome->replaced);
   EXPECT_FALSE(kept.file->busy());
   EXPECT_EQ(content(), "old");
-  kept.files.hold = false;
+  kept.ring.release();
 }
 
-TEST_F(FileTest, an_append_that_is_stuck_when_the_loop_ends_is_told_to_be_torn) {
-  static Kept kept;
+TEST_P(FileTest, an_append_that_is_stuck_when_the_loop_ends_is_told_to_be_torn) {
+  Kept& kept = Kept::make(GetParam());
   kept.files.at = 4;
   const std::string text = pattern(600);
   On append{[&](const Message&) { ASSERT_TRUE(kept.file->append(bytes(text), kept.done())); }};
@@ -570,11 +658,11 @@ TEST_F(FileTest, an_append_that_is_stuck_when_the_loop_ends_is_told_to_be_torn) 
   EXPECT_EQ(kept.outcome->error, ECANCELED);
   EXPECT_TRUE(kept.outcome->torn);
   EXPECT_EQ(kept.outcome->count, 256U);
-  kept.files.hold = false;
+  kept.ring.release();
 }
 
-TEST_F(FileTest, one_that_is_destroyed_while_it_is_busy_leaves_the_rest_alone) {
-  static Kept kept;
+TEST_P(FileTest, one_that_is_destroyed_while_it_is_busy_leaves_the_rest_alone) {
+  Kept& kept = Kept::make(GetParam());
   kept.files.at = 2;
   const std::string text = pattern(600);
   ASSERT_TRUE(kept.file->replace(path, bytes(text), kept.done()));
@@ -582,13 +670,18 @@ TEST_F(FileTest, one_that_is_destroyed_while_it_is_busy_leaves_the_rest_alone) {
     kept.loop.turn_now();
   }
   kept.file.reset();
-  kept.files.hold = false;
+  kept.ring.release();
   while (kept.offload.statistics(0).in_use > 0) {
     ASSERT_TRUE(kept.loop.turn());
   }
   EXPECT_FALSE(kept.outcome);
   EXPECT_FALSE(std::filesystem::exists(path));
 }
+
+INSTANTIATE_TEST_SUITE_P(By, FileTest, ::testing::Values(Backend::workers, Backend::io_uring),
+                         [](const auto& backend) {
+                           return backend.param == Backend::workers ? "workers" : "io_uring";
+                         });
 
 }  // namespace
 }  // namespace millrace::test
