@@ -4,10 +4,12 @@
 #include "hal/wakeup.hpp"
 
 #include <cstdint>
+#include <poll.h>
 #include <span>
 #include <sys/eventfd.h>
 
 #include "hal/io.hpp"
+#include "hal/watchable.hpp"
 
 namespace millrace::hal {
 
@@ -31,6 +33,12 @@ void Wakeup::notify() const noexcept {
 void Wakeup::clear() const noexcept {
   std::uint64_t count = 0;
   (void)read(fd_.get(), std::as_writable_bytes(std::span(&count, 1)));
+}
+
+bool Wakeup::wait(Duration timeout) const noexcept {
+  pollfd waited{.fd = fd_.get(), .events = POLLIN, .revents = 0};
+  const timespec limit = to_timespec(timeout);
+  return ::ppoll(&waited, 1, timeout == forever ? nullptr : &limit, nullptr) > 0;
 }
 
 }  // namespace millrace::hal

@@ -5,6 +5,7 @@
 
 #include "hal/error.hpp"
 #include "hal/fd.hpp"
+#include "hal/time.hpp"
 
 namespace millrace::hal {
 
@@ -25,6 +26,10 @@ class Wakeup {
 
   /// Makes fd() unreadable. Loop thread only. One read(2).
   void clear() const noexcept;
+
+  /// Waits until fd() is readable; false once `timeout` has passed, or when a signal came. Any
+  /// thread but one that must not block. One ppoll(2).
+  [[nodiscard]] bool wait(Duration timeout) const noexcept;
 
  private:
   Fd fd_;

@@ -50,8 +50,10 @@ FORBIDDEN = {
 # Who may refer to one nevertheless, and why that allocates nothing after start.
 ALLOWED = {
     "heap_trap.o": (r"__libc_(malloc|calloc|realloc|memalign)", "it is malloc() for others: counted, or the end"),
+    "io_uring.o": ("mmap|mmap64", "before the start: the kernel's rings"),
     "libgpiod_memory.o": ("realpath", "into a buffer of ours; it allocates for paths beyond a kilobyte"),
     "options.o": ("getopt_long", "before the start"),
+    "thread.o": ("pthread_create", "before the start, and on a stack of ours"),
     "main.o": ("__cxa_atexit", "before the start, and the first of 32"),
     **{f"{example}.o": ("__cxa_atexit", "before the start, and some of the first of 32") for example in EXAMPLES},
     # libgpiod. Its malloc(), free() and so on are already renamed to those of our pool.

@@ -56,6 +56,16 @@ TEST(Wakeup, wakes_from_a_signal_handler) {
   (void)std::signal(SIGUSR1, before);
 }
 
+TEST(Wakeup, can_be_waited_for_without_a_loop) {
+  const auto wakeup = Wakeup::open();
+  ASSERT_TRUE(wakeup);
+  EXPECT_FALSE(wakeup->wait(std::chrono::milliseconds(1)));
+  std::thread other([&] { wakeup->notify(); });
+  EXPECT_TRUE(wakeup->wait(forever));
+  other.join();
+  EXPECT_TRUE(wakeup->wait(Duration::zero()));
+}
+
 TEST(Wakeup, leaves_errno_alone) {
   const Wakeup closed;
   EXPECT_EQ(closed.fd(), -1);

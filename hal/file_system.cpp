@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: The Millrace contributors
+
+#include "hal/file_system.hpp"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace millrace::hal {
+namespace {
+
+int flags_of(FileMode mode) {
+  switch (mode) {
+    case FileMode::write:
+      return O_RDWR | O_CREAT | O_CLOEXEC;
+    case FileMode::replace:
+      return O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC;
+    case FileMode::folder:
+      return O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+    case FileMode::read:
+      break;
+  }
+  return O_RDONLY | O_CLOEXEC;
+}
+
+std::int64_t size_of(int fd) {
+  struct stat status{};
+  return ::fstat(fd, &status) == 0 ? std::int64_t{status.st_size} : -1;
+}
+
+std::int64_t call(const FileRequest& request) {
+  const auto& [call, mode, fd, offset, bytes] = request;
+  const auto* const path = reinterpret_cast<const char*>(bytes.data());
+  const auto position = static_cast<off_t>(offset);
+  constexpr mode_t permissions = 0644;
+  switch (call) {
+    case FileCall::open:
+      return ::open(path, flags_of(mode), permissions);
+    case FileCall::size:
+      return size_of(fd);
+    case FileCall::read:
+      return ::pread(fd, bytes.data(), bytes.size(), position);
+    case FileCall::write:
+      return ::pwrite(fd, bytes.data(), bytes.size(), position);
+    case FileCall::sync:
+      return ::fsync(fd);
+    case FileCall::truncate:
+      return ::ftruncate(fd, position);
+    case FileCall::close:
+      return ::close(fd);
+    case FileCall::rename:
+      return std::rename(path, path + std::strlen(path) + 1);
+    case FileCall::remove:
+      return ::unlink(path);
+  }
+  errno = EINVAL;
+  return -1;
+}
+
+}  // namespace
+
+const char* name_of(FileCall call) {
+  switch (call) {
+    case FileCall::open:
+      return "open";
+    case FileCall::size:
+      return "fstat";
+    case FileCall::read:
+      return "pread";
+    case FileCall::write:
+      return "pwrite";
+    case FileCall::sync:
+      return "fsync";
+    case FileCall::truncate:
+      return "ftruncate";
+    case FileCall::close:
+      return "close";
+    case FileCall::rename:
+      return "rename";
+    case FileCall::remove:
+      return "unlink";
+  }
+  return "?";
+}
+
+FileReply SystemFiles::perform(const FileRequest& request) {
+  std::int64_t result = 0;
+  do {
+    result = call(request);
+    // Linux closes the descriptor even then: see Fd::reset().
+  } while (result < 0 && errno == EINTR && request.call != FileCall::close);
+  if (result < 0) {
+    return {.result = 0, .error = errno};
+  }
+  return {.result = result, .error = 0};
+}
+
+}  // namespace millrace::hal
