@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <fcntl.h>
+#include <sched.h>
 #include <span>
 #include <string_view>
 #include <sys/prctl.h>
@@ -40,6 +41,18 @@ Result<void> set_timer_slack(Duration slack) {
   }
   if (::prctl(PR_SET_TIMERSLACK, static_cast<unsigned long>(slack.count()), 0UL, 0UL, 0UL) != 0) {
     return fail_errno("cannot set the timer slack");
+  }
+  return {};
+}
+
+Result<void> run_on_processor(std::size_t number) {
+  cpu_set_t processors;
+  CPU_ZERO(&processors);
+  if (number < CPU_SETSIZE) {
+    CPU_SET(number, &processors);
+  }
+  if (::sched_setaffinity(0, sizeof processors, &processors) != 0) {
+    return fail_errno("cannot run on that processor", "see nproc for how many there are");
   }
   return {};
 }

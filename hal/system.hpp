@@ -33,6 +33,11 @@ namespace millrace::hal {
 /// scheduling has none anyway. Errors: EINVAL (less than 1 ns).
 [[nodiscard]] Result<void> set_timer_slack(Duration slack);
 
+/// Keeps the calling thread on one processor, counted from 0 (sched_setaffinity(2)): a reactor of
+/// its own for each. Threads started later inherit it. Errors: EINVAL (there is no such processor,
+/// or this process may not use it).
+[[nodiscard]] Result<void> run_on_processor(std::size_t number);
+
 /// Turns writing to a closed pipe or socket into EPIPE, for the whole process. hal::send() needs
 /// none of it; standard error and ptys do.
 void ignore_sigpipe();

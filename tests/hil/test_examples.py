@@ -5,6 +5,7 @@
 import os
 import pathlib
 import re
+import socket
 import select
 import subprocess
 import tty
@@ -133,3 +134,24 @@ def test_modem_has_a_dialogue(style, reply, outcome, status, start):
         assert re.search(r"^tasks memory=\d+ used=0 high-water=\d+ frames=0 most=3 refused=0$", report, re.M), report
         assert re.search(r"^task frame=\d+ live=0 most=1 .*command\(", report, re.M)
     os.close(port)
+
+
+def test_two_cores_echo_what_their_clients_send_and_tell_how_much(start):
+    server = start("two_cores")
+    port = int(server.stdout.readline().rsplit(":", 1)[1])
+    told = {"0": 0, "1": 0}
+    sent = 0
+    while not all(told.values()):
+        assert sent < 64_000, "the kernel has dealt all connections to one of them"
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(bytes(1000))
+            received = 0
+            while received < 1000:
+                received += len(client.recv(1000))
+        sent += 1000
+        while sum(told.values()) < sent:
+            number, count = re.fullmatch(r"processor (\d) has echoed (\d+) bytes\n", server.stdout.readline()).groups()
+            told[number] += int(count)
+    assert sum(told.values()) == sent
+    names = {(path / "comm").read_text().strip() for path in pathlib.Path(f"/proc/{server.pid}/task").iterdir()}
+    assert names == {"two_cores", "second"}

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -44,6 +45,26 @@ TEST(System, the_model_is_text_or_missing) {
     EXPECT_FALSE(model->empty());
     EXPECT_EQ(model->view().find('\0'), std::string_view::npos);
   }
+}
+
+TEST(System, a_thread_stays_on_the_processor_that_it_is_given) {
+  cpu_set_t before;
+  ASSERT_EQ(::sched_getaffinity(0, sizeof before, &before), 0);
+  std::size_t number = 0;
+  while (!CPU_ISSET(number, &before)) {
+    ++number;
+  }
+  EXPECT_TRUE(run_on_processor(number));
+  cpu_set_t after;
+  ASSERT_EQ(::sched_getaffinity(0, sizeof after, &after), 0);
+  EXPECT_EQ(CPU_COUNT(&after), 1);
+  EXPECT_TRUE(CPU_ISSET(number, &after));
+  for (const std::size_t none : {std::size_t{CPU_SETSIZE - 1}, std::size_t{CPU_SETSIZE}}) {
+    const auto refused = run_on_processor(none);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().number, EINVAL);
+  }
+  ASSERT_EQ(::sched_setaffinity(0, sizeof before, &before), 0);
 }
 
 TEST(System, ignores_sigpipe) {
