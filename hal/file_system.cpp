@@ -88,15 +88,17 @@ const char* name_of(FileCall call) {
 }
 
 FileReply SystemFiles::perform(const FileRequest& request) {
-  std::int64_t result = 0;
-  do {
-    result = call(request);
+  for (;;) {
+    errno = 0;
+    const std::int64_t result = call(request);
+    if (result >= 0) {
+      return {.result = result, .error = 0};
+    }
     // Linux closes the descriptor even then: see Fd::reset().
-  } while (result < 0 && errno == EINTR && request.call != FileCall::close);
-  if (result < 0) {
-    return {.result = 0, .error = errno};
+    if (errno != EINTR || request.call == FileCall::close) {
+      return {.result = 0, .error = errno};
+    }
   }
-  return {.result = result, .error = 0};
 }
 
 }  // namespace millrace::hal

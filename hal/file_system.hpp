@@ -35,10 +35,11 @@ enum class FileMode : std::uint8_t {
 
 struct FileRequest {
   FileCall call = FileCall::close;
-  FileMode mode = FileMode::read;   ///< open
-  int fd = -1;                      ///< all but open, rename, remove
-  std::uint64_t offset = 0;         ///< read, write, truncate
-  std::span<std::byte> bytes = {};  ///< data, or paths: each ends in a NUL
+  FileMode mode = FileMode::read;  ///< open
+  int fd = -1;                     ///< all but open, rename, remove
+  std::uint64_t offset = 0;        ///< read, write, truncate
+  /// Data, or paths: each ends in a NUL.
+  std::span<std::byte> bytes = {};  // NOLINT(readability-redundant-member-init): g++ wants it
 };
 
 struct FileReply {

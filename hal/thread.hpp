@@ -49,6 +49,7 @@ class Thread {
   Thread() = default;
   Thread(const Thread&) = delete;
   Thread& operator=(const Thread&) = delete;
+  ~Thread() = default;  // it goes on, as if detached
 
   /// Runs `body(context)` on `stack`, whose lowest page becomes a guard: to run over the stack's
   /// end is a SIGSEGV. The kernel shows `name`, of 15 characters at the most. The thread takes no

@@ -269,7 +269,7 @@ class Offload {
   void stop_workers();
   [[nodiscard]] std::uint32_t busy() const;
 
-  static void serve(void* worker);
+  static void serve(void* context);
   static void perform(Work& work);
 
   std::span<Lane> lanes_;

@@ -608,11 +608,14 @@ struct Kept {
   StaticOffload<limits> offload;
   std::optional<File> file{std::in_place, offload, 0U};
   std::optional<FileOutcome> outcome;
+  Kept* before = nullptr;
 
+  /// A worker may be in it for ever, so it is never destroyed.
   static Kept& make(Backend backend) {
-    static std::vector<Kept*> all;
-    // NOLINTNEXTLINE(cppcoreguidelines-owning-memory): a worker may be in it for ever
-    return *all.emplace_back(new Kept(backend));
+    static Kept* newest = nullptr;
+    Kept* const kept = new Kept(backend);
+    kept->before = std::exchange(newest, kept);
+    return *kept;
   }
   explicit Kept(Backend backend) : offload(files, backend == Backend::io_uring ? &ring : nullptr) {
     EXPECT_TRUE(offload.open(loop));

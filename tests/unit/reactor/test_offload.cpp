@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "firmware/reactor/offload.hpp"
+#include "hal/gpio_sim.hpp"
 #include "hal/heap_trap.hpp"
 #include "tests/support/descriptors.hpp"
 #include "tests/support/kernel.hpp"
@@ -182,9 +183,11 @@ TEST_F(OffloadTest, one_lane_runs_in_the_order_of_its_starts) {
   Gate gate;
   Note never(trace, "gate");
   start(sd_card, never, gate);
-  start(memory_disk, never, gate);
-  start(memory_disk, never, gate);  // all three workers
-  until(gate.inside, 3);
+  Gate other_gate;
+  start(memory_disk, never, other_gate);
+  start(memory_disk, never, other_gate);  // so that the lane has one worker
+  until(gate.inside, 1);
+  until(other_gate.inside, 2);
   static std::atomic<std::uint32_t> running_number;
   running_number = 0;
   std::vector<std::int64_t> order;
@@ -202,8 +205,9 @@ TEST_F(OffloadTest, one_lane_runs_in_the_order_of_its_starts) {
   EXPECT_EQ(offload.cancel(jobs[1]), Cancelled::never_ran);  // the last
   jobs[1] = start(sd_card, done, [](Work& work) { work.result = 100 + running_number++; });
   gate.open = true;
+  turn_until(4);
+  other_gate.open = true;
   turn_until(6);
-  std::ranges::sort(order);
   EXPECT_EQ(order, (std::vector<std::int64_t>{0, 1, 102}));
   EXPECT_EQ(offload.statistics(sd_card).never_ran, 2U);
 }
@@ -359,7 +363,8 @@ TEST_F(OffloadTest, the_file_system_is_called_by_a_worker) {
 
 TEST_F(OffloadTest, the_loop_does_not_stall_while_a_file_system_takes_its_time) {
   // To open a FIFO takes until somebody opens its other end. Meanwhile echoes go back and forth,
-  // timers expire, and jobs of the other lane are done; the call is under way all that time.
+  // each with an edge of a line, timers expire, and jobs of the other lane are done; the call is
+  // under way all that time.
   const auto folder =
       std::filesystem::temp_directory_path() / ("millrace_offload_" + std::to_string(::getpid()));
   std::filesystem::create_directory(folder);
@@ -384,6 +389,17 @@ TEST_F(OffloadTest, the_loop_does_not_stall_while_a_file_system_takes_its_time) 
   int echoes = 0;
   int ticks = 0;
   int others = 0;
+  int edges = 0;
+  hal::GpioSim gpio;
+  ASSERT_TRUE(gpio.open());
+  const auto line = *gpio.find("gpio-sim:4");
+  const hal::LineSettings input{.direction = hal::Direction::input, .edges = hal::Edges::both};
+  const auto request = *gpio.request({&line, 1}, {&input, 1}, "test");
+  On edge{[&](const Message&) {
+    std::array<hal::LineEvent, 4> events{};
+    edges += static_cast<int>(*gpio.read_events(request, events));
+  }};
+  ASSERT_TRUE(loop.watch(gpio.event_fd(request), Events::readable, edge));
   On echo{[&](const Message&) {
     std::array<char, 1> byte{};
     ASSERT_EQ(::recv(wire.near.get(), byte.data(), 1, 0), 1);
@@ -400,6 +416,8 @@ TEST_F(OffloadTest, the_loop_does_not_stall_while_a_file_system_takes_its_time) 
     std::array<char, 1> byte{};
     ASSERT_EQ(::recv(wire.far.get(), byte.data(), 1, 0), 1);
     ++echoes;
+    EXPECT_GE(edges, echoes - 2) << "each is told in the turn after it, or in the same";
+    ASSERT_TRUE(gpio.pull(line, echoes % 2 != 0));
     if (echoes < rounds) {
       put(wire.far, "x");
     } else if (ticks > 0 && others > 0) {
@@ -420,6 +438,7 @@ TEST_F(OffloadTest, the_loop_does_not_stall_while_a_file_system_takes_its_time) 
   ASSERT_TRUE(loop.run());
   EXPECT_TRUE(opened);
   EXPECT_GE(echoes, rounds);
+  EXPECT_GE(edges, rounds - 1);
   EXPECT_GT(ticks, 0);
   EXPECT_GT(others, 0);
   ::close(fd);
