@@ -89,12 +89,12 @@ const char* name_of(FileCall call) {
 
 FileReply SystemFiles::perform(const FileRequest& request) {
   for (;;) {
-    errno = 0;
     const std::int64_t result = call(request);
     if (result >= 0) {
       return {.result = result, .error = 0};
     }
     // Linux closes the descriptor even then: see Fd::reset().
+    // NOLINTNEXTLINE(clang-analyzer-unix.Errno): it is set, as the call has failed
     if (errno != EINTR || request.call == FileCall::close) {
       return {.result = 0, .error = errno};
     }
