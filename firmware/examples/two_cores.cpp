@@ -104,6 +104,6 @@ int main() {
   cores[0].hear(cores[1]);
   or_exit(second.start(stack.bytes, "second", &Core::run, &cores[1]), "thread");
   hal::print("echoing at ", address.text());
-  Core::run(&cores[0]);
+  Core::run(cores.data());
   return 0;
 }

@@ -31,6 +31,7 @@ class SpscChannel {
   SpscChannel() = default;
   SpscChannel(const SpscChannel&) = delete;
   SpscChannel& operator=(const SpscChannel&) = delete;
+  ~SpscChannel() = default;
 
   /// Has `handler` called, with a message of kind notice, when elements wait. Reader only.
   /// Errors: EALREADY (it is open), as of Reactor::add_notifier().
