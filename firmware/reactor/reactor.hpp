@@ -83,6 +83,9 @@ struct ReactorStatistics {
 ///       │    6  up to 64 messages run, one after the other; between two of them, timers that have
 ///       └────── expired meanwhile are queued
 ///
+/// (Where nothing waits and all that is ready has one priority, 4 leaves it in the poller's array,
+/// and 6 serves it from there, until something else is queued: the order is the same.)
+///
 /// Order. Urgent messages run before normal ones, normal before background; first in, first out
 /// within one priority. Still nothing starves: while it waits at the head of its queue, a normal
 /// message sees at most 9 others pass, a background message at most 32.
