@@ -139,7 +139,7 @@ sanitize_thread  := -fsanitize=thread -fno-omit-frame-pointer
 sanitize         := $(if $(SANITIZE),$(or $(sanitize_$(SANITIZE)),$(error SANITIZE is address or thread)))
 
 lwrb_include := $(if $(LWRB),-isystem $(LWRB)/lwrb/src/include)
-language := -std=c++23 -fno-exceptions -fno-rtti -pthread -D_FILE_OFFSET_BITS=64 -I. $(lwrb_include) -isystem hal/compat $(shell $(PKG_CONFIG) --cflags libgpiod 2>/dev/null)
+language := -std=c++23 -fno-exceptions -fno-rtti -pthread -I. $(lwrb_include) -isystem hal/compat $(shell $(PKG_CONFIG) --cflags libgpiod 2>/dev/null)
 # Sanitizers add code of their own, and GCC then warns of that; the plain build has warned of ours already.
 warnings := $(if $(SANITIZE),-w,-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wold-style-cast \
             -Wnon-virtual-dtor -Woverloaded-virtual -Wcast-align -Wnull-dereference -Werror)
@@ -399,7 +399,7 @@ footprint: $(gateway) $(gateway)-static $(echo_servers)
 	@$(PYTHON) tests/bench/footprint gateway=$(gateway) gateway=$(gateway)-static ser2net= $(echo_servers:%=echo=%) $(ARGS)
 
 boards:
-	@for board in $(BOARDS); do $(MAKE) --no-print-directory BOARD=$$board build size || exit 1; done
+	@for board in $(BOARDS); do $(MAKE) --no-print-directory BOARD=$$board size || exit 1; done
 
 # --- Debian package ---
 

@@ -27,29 +27,30 @@ int flags_of(FileMode mode) {
   return O_RDONLY | O_CLOEXEC;
 }
 
+// The functions with 64 in their names: the others end at 2 GiB where long has 32 bits.
 std::int64_t size_of(int fd) {
-  struct stat status{};
-  return ::fstat(fd, &status) == 0 ? std::int64_t{status.st_size} : -1;
+  struct stat64 status{};
+  return ::fstat64(fd, &status) == 0 ? std::int64_t{status.st_size} : -1;
 }
 
 std::int64_t call(const FileRequest& request) {
   const auto& [call, mode, fd, offset, bytes] = request;
   const auto* const path = reinterpret_cast<const char*>(bytes.data());
-  const auto position = static_cast<off_t>(offset);
+  const auto position = static_cast<off64_t>(offset);
   constexpr mode_t permissions = 0644;
   switch (call) {
     case FileCall::open:
-      return ::open(path, flags_of(mode), permissions);
+      return ::open(path, flags_of(mode) | O_LARGEFILE, permissions);
     case FileCall::size:
       return size_of(fd);
     case FileCall::read:
-      return ::pread(fd, bytes.data(), bytes.size(), position);
+      return ::pread64(fd, bytes.data(), bytes.size(), position);
     case FileCall::write:
-      return ::pwrite(fd, bytes.data(), bytes.size(), position);
+      return ::pwrite64(fd, bytes.data(), bytes.size(), position);
     case FileCall::sync:
       return ::fsync(fd);
     case FileCall::truncate:
-      return ::ftruncate(fd, position);
+      return ::ftruncate64(fd, position);
     case FileCall::close:
       return ::close(fd);
     case FileCall::rename:

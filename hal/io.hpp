@@ -23,6 +23,8 @@ struct Transfer {
   std::size_t count = 0;  ///< bytes moved
 
   [[nodiscard]] bool done() const { return status == Status::done; }
+  /// Nothing will ever be moved again: who goes on watching the descriptor spins.
+  [[nodiscard]] bool ended() const { return status == Status::closed || status == Status::failed; }
 };
 
 /// read(2) until it did not fail with EINTR. `into` must not be empty. One system call.

@@ -9,6 +9,7 @@
 #include "firmware/reactor/static_reactor.hpp"
 #include "firmware/reactor/task_edges.hpp"
 #include "firmware/reactor/task_scope.hpp"
+#include "hal/error_text.hpp"
 #include "hal/log.hpp"
 #include "hal/or_exit.hpp"
 
@@ -35,7 +36,11 @@ Task<bool> next_level(Tasks& /*tasks*/, TaskEdges& edges, Deadline deadline) {
 Task<> tell_presses(Tasks& tasks, TaskEdges& edges) {
   for (;;) {
     const auto down = co_await next_level(tasks, edges, forever);
-    if (!down || !*down) {
+    if (!down) {
+      hal::log(hal::LogLevel::error, "GPIO27: ", describe(down.error()));
+      co_return;
+    }
+    if (!*down) {
       continue;
     }
     const auto up = co_await next_level(tasks, edges, 600ms);

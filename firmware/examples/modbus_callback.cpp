@@ -39,8 +39,11 @@ struct Poll {
   }
   void on_ready(const Message& /*message*/) {
     const auto free = std::span(response).subspan(received % response.size());
-    received += uart.read(free).count;
-    if (!waiting || received < response.size()) {
+    const auto got = uart.read(free);
+    received += got.count;
+    if (got.ended()) {
+      reactor.quit(1);  // the adapter is gone
+    } else if (!waiting || received < response.size()) {
       received = waiting ? received : 0;
     } else if (const auto value = modbus::value_of(response)) {
       hal::log(hal::LogLevel::info, "register 7 is ", *value);

@@ -39,7 +39,11 @@ struct Modem {
   void on_timer(const Message& /*message*/) { step == 0 ? send() : end(false); }
   void on_ready(const Message& /*message*/) {
     const auto free = bytes.claim_write();
-    bytes.commit_write(free.empty() ? 0 : uart.read(free.first, free.second).count);
+    const auto got = uart.read(free.first, free.second);
+    if (got.ended()) {
+      end(false);  // the adapter is gone
+    }
+    bytes.commit_write(got.count);
     while (const auto at = bytes.find("\n")) {
       std::array<char, 80> buffer{};
       const auto part = std::span(buffer).first(std::min(*at + 1, buffer.size()));

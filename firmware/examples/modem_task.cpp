@@ -8,6 +8,7 @@
 #include "firmware/examples/task_report.hpp"
 #include "firmware/reactor/static_reactor.hpp"
 #include "firmware/reactor/task_scope.hpp"
+#include "firmware/reactor/task_sleep.hpp"
 #include "firmware/reactor/task_stream.hpp"
 #include "hal/error_text.hpp"
 #include "hal/fixed_string.hpp"
@@ -25,6 +26,7 @@ using Text = FixedString<80>;
 Task<Text> command(Tasks& /*tasks*/, TaskStream& modem, std::string_view text) {
   Text answer;
   std::array<char, 80> buffer{};
+  modem.discard();
   if (const auto sent = co_await modem.write(text, 1s); !sent) {
     co_return std::unexpected(sent.error());
   }
@@ -47,6 +49,7 @@ Task<Text> command(Tasks& /*tasks*/, TaskStream& modem, std::string_view text) {
 
 Task<Result<void>> dialogue(Tasks& tasks, TaskStream& modem) {
   while (!co_await command(tasks, modem, "AT\r\n")) {  // until it is awake
+    (void)co_await sleep_for(300ms);                   // whatever has failed: others run
   }
   for (const std::string_view text : {"ATE0\r\n", "AT+CSQ\r\n"}) {
     const auto answer = co_await command(tasks, modem, text);

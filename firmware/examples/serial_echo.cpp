@@ -24,7 +24,11 @@ struct SerialEcho {
   void on_ready(const Message& /*message*/) {
     const auto free = bytes.claim_write();
     if (!free.first.empty()) {
-      bytes.commit_write(uart.read(free.first, free.second).count);
+      const auto got = uart.read(free.first, free.second);
+      if (got.ended()) {
+        reactor.quit(1);  // the adapter is gone
+      }
+      bytes.commit_write(got.count);
     }
     const auto filled = bytes.claim_read();
     if (!filled.first.empty()) {

@@ -9,7 +9,9 @@
 
 #include "firmware/reactor/spsc_channel.hpp"
 #include "firmware/reactor/static_reactor.hpp"
+#include "hal/error_text.hpp"
 #include "hal/io.hpp"
+#include "hal/log.hpp"
 #include "hal/or_exit.hpp"
 #include "hal/print.hpp"
 #include "hal/socket.hpp"
@@ -54,8 +56,8 @@ class Core {
       const auto got = hal::read(fd.get(), bytes);
       // One that does not read what it has sent is not waited for.
       if (got.done() && hal::send(fd.get(), std::span(bytes).first(got.count)).count == got.count) {
-        (void)core->echoed_.push(got.count);  // full: the other does not keep up, and it is counted
-      } else if (got.status != hal::Transfer::Status::would_block) {
+        (void)core->echoed_.push(got.count);  // full: counted by the channel
+      } else if (got.done() || got.ended()) {
         (void)core->reactor_.remove(watch);
         fd.reset();
       }
@@ -63,17 +65,25 @@ class Core {
   };
 
   void on_client(const Message& /*message*/) {
-    auto accepted = or_exit(hal::accept(listener_.get()), "accept");
+    auto accepted = hal::accept(listener_.get());
+    if (!accepted) {
+      hal::log(hal::LogLevel::warning, "accept: ", describe(accepted.error()));
+      return;
+    }
+    if (!*accepted) {
+      return;  // the client has gone
+    }
     for (Client& client : clients_) {
-      if (accepted && !client.fd) {
+      if (!client.fd) {
         client.core = this;
-        client.fd = std::move(accepted->fd);
+        client.fd = std::move((*accepted)->fd);
         client.watch = or_exit(reactor_.watch(client.fd.get(), Events::readable,
                                               Handler::to<&Client::on_ready>(client)),
                                "client");
         return;
       }
     }
+    hal::log(hal::LogLevel::warning, "processor ", number_, " has no room for one more client");
   }
   void on_echoed(const Message& /*message*/) {
     std::size_t sum = 0;
@@ -81,6 +91,10 @@ class Core {
       sum += *count;
     }
     hal::print("processor ", number_, " has echoed ", sum, " bytes");
+    if (echoed_.refused() != told_refused_) {
+      told_refused_ = echoed_.refused();
+      hal::print("processor ", number_, " was too quick to count ", told_refused_, " times");
+    }
   }
 
   StaticReactor<ReactorLimits{}> reactor_;
@@ -88,6 +102,7 @@ class Core {
   hal::Fd listener_;
   std::array<Client, 16> clients_;
   SpscChannel<std::size_t, 256> echoed_;
+  std::uint64_t told_refused_ = 0;
 };
 
 std::array<Core, 2> cores;

@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("MILLRACE_BUILD", "build/release/sim")
 NM = os.environ.get("MILLRACE_NM", "nm")
 
-EXAMPLES = ["blink", "edge_counter", "serial_echo",
+EXAMPLES = ["blink", "edge_counter", "serial_echo", "two_cores",
             *(f"{example}_{style}" for example in ("button", "modbus", "modem") for style in ("callback", "task"))]
 
 # Functions of C and C++ that allocate, or that only make sense with memory that was. By what they are for.
