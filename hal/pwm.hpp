@@ -24,8 +24,9 @@ class Pwm {
 
   /// Opens a channel by `name`, CHIP:CHANNEL. CHIP is the name of its device, such as fe20c000.pwm,
   /// which stays the same; or pwmchip0, whose number may change; or the path of a chip's folder.
-  /// The channel is asked for if nobody has done so, and goes on with what it does. Whoever gives
-  /// it to a group (udev) has up to 1 s for it. For start-up: up to a thousand system calls.
+  /// The channel is asked for if nobody has done so, and goes on with what it does. One that is off
+  /// is set to pulses that are high; one that runs inverted is left so. Whoever gives it to a group
+  /// (udev) has up to 1 s for it. For start-up: blocks for up to that 1 s.
   ///
   /// Errors: EINVAL (no such name), ENODEV (no such chip, or it has no such channel), EBUSY
   /// (another driver has the channel), EACCES, and EROFS (a sandbox).

@@ -16,7 +16,8 @@ Result<void> PwmService::add(LineIndex line, std::string_view channel) {
     return other.line == line || other.pwm.name() == channel;
   };
   if (std::ranges::any_of(channels(), same)) {
-    return fail(EEXIST, "the line or the PWM channel is in use", "name each of them once");
+    return fail(EEXIST, "the line or the PWM channel is in use",
+                "a channel drives one line: name each of them once");
   }
   if (count_ == channels_.size()) {
     return fail(ENOSPC, "too many PWM channels", "raise pwms in the board's capacities");

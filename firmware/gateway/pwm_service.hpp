@@ -24,7 +24,7 @@ class PwmService {
   struct Channel {
     LineIndex line{};
     hal::Pwm pwm;
-    std::uint64_t refused = 0;  ///< pulses that it could not make
+    std::uint64_t refused = 0;  ///< pulses, or ends of them, that it could not make
   };
 
   explicit PwmService(GpioService& gpio) : gpio_(gpio) {}

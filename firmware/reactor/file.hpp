@@ -39,11 +39,12 @@ struct FileOutcome {
 ///     void Log::on_appended(const Message& message) {
 ///       if (const auto outcome = message.load<FileOutcome>(); outcome.error != 0) …
 ///
-/// Nothing is half-written. append() and replace() take effect as a whole or not at all: whatever
-/// fails, the file is as it was before. Only write(), which is in place, may end in the middle, and
-/// says where. All that is asked of the kernel is reported: a short write goes on where it ended,
-/// and an fsync() that has failed is never repeated as if it could make good (the kernel has
-/// dropped the data by then, fsync(2)).
+/// Nothing is half-written. append() and replace() take effect as a whole or not at all: if a call
+/// fails, the file is as it was before, except where FileOutcome::torn or replaced says otherwise.
+/// A power cut can leave a part of an append(); replace() survives it. Only write(), which is in
+/// place, may end in the middle, and says where. All that is asked of the kernel is reported: a
+/// short write goes on where it ended, and an fsync() that has failed is never repeated as if it
+/// could make good (the kernel has dropped the data by then, fsync(2)).
 ///
 /// Memory. What is read or written passes through the job's own buffer, OffloadLimits::buffer bytes
 /// at a time, each a turn of the loop: workers never touch the caller's memory. So the caller, its
@@ -55,10 +56,12 @@ struct FileOutcome {
 /// When the loop quits while a call is stuck, the outcome is ECANCELED, and what has been opened is
 /// left to the end of the process; so it is when a File is destroyed that is busy: make it static.
 ///
-/// Loop thread only. No system call is made here but by the destructor, which closes the file.
+/// Loop thread only. Each step costs what Offload::start() costs; the destructor closes the file.
 class File {
  public:
-  static constexpr std::size_t max_path = 255;  ///< bytes
+  /// Bytes, the ".new" of replace() included. ENAMETOOLONG also if twice the path does not fit into
+  /// a job's buffer.
+  static constexpr std::size_t max_path = 255;
 
   /// `offload` must outlive it.
   File(Offload& offload, std::size_t lane) : offload_(offload), lane_(lane) {}

@@ -84,7 +84,7 @@ struct LaneStatistics {
   std::uint32_t queued = 0;      ///< waiting for a worker
   std::uint32_t running = 0;     ///< with a worker, those that were cancelled meanwhile included
   std::uint32_t in_ring = 0;     ///< with the kernel, the same
-  std::uint32_t in_use = 0;      ///< places taken: those two, and what is not told or started yet
+  std::uint32_t in_use = 0;      ///< places taken: those, and what is not told or started yet
   std::uint32_t high_water = 0;  ///< the most places ever taken
   std::uint64_t refused = 0;     ///< jobs that found no place
   std::uint64_t ringed = 0;      ///< steps that the kernel has carried out by itself
@@ -100,9 +100,8 @@ struct LaneStatistics {
 ///     offload.reserve(lane, done)   a place, or ENOSPC: from then on nothing is refused
 ///     offload.work(job)             arguments and data go in
 ///     offload.start(job, run)       it waits for a worker: `run(Work&)` is called there
-///     done(message)                 in the loop; work(job) has what came of it. start(job, …)
-///     again
-///                                   takes it one step further, in the same place; else the job
+///     done(message)                 in the loop; work(job) has what came of it
+///     offload.start(job, …)         there: one step further, in the same place; else the job
 ///                                   ends when the handler returns
 ///
 /// Lanes. Each lane has places of its own, so that none can fill the queue of another, and there is

@@ -132,8 +132,8 @@ class TaskPromiseFor<void> final : public TaskPromiseOf<void, TaskPromiseFor<voi
 ///
 ///     Task<int> sum(Tasks& tasks, Stream& a, Stream& b);   // co_return 5;  or  co_return fail(…);
 ///     Result<int> result = co_await sum(tasks, a, b);      // of Task<Result<int>>, too
-///     Task<Result<void>> send(Tasks& tasks, …);            // co_return {};  or  co_return
-///     fail(…); Task<> blink(Tasks& tasks, …);                       // co_return;
+///     Task<Result<void>> send(Tasks& tasks, …);            // co_return {};
+///     Task<> blink(Tasks& tasks, …);                       // co_return;
 ///
 /// What a task awaits ends with it: to destroy a task's frame destroys the frames that it awaits,
 /// and takes back what they wait for. References among its parameters must outlive it, as ever;

@@ -17,7 +17,7 @@
 namespace millrace {
 
 /// What the functions below return: to be awaited. Result<std::uint64_t>, the bytes read or
-/// written. Errors as of the operation, and of Deadline. Whether its time is up or the task ends,
+/// written. Errors as of the operation, and of Deadline. If its time is up or the task ends,
 /// what was begun is taken back or goes on as of File::cancel(): memory that was given, a part of
 /// the task's frame, say, is not touched any more.
 template <std::invocable<Handler> Begin>

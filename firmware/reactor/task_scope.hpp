@@ -45,8 +45,8 @@ class TaskScope : private TaskLink {
 
   /// Has the task begin, by a message of `priority`, at which it goes on, too, whenever it has
   /// waited for time, tasks or channels. What it returns is dropped, but for the first error: see
-  /// join(). Errors: ENOBUFS (no memory for its frame, or for the 150 bytes that a spawned task
-  /// takes besides).
+  /// join(). Errors: ENOBUFS (no memory for its frame, or for the some 140 bytes that a spawned
+  /// task takes besides).
   template <class T>
   [[nodiscard]] Result<TaskId> spawn(Task<T> task, Priority priority = Priority::normal) {
     if (!task) {

@@ -17,9 +17,9 @@
 namespace millrace {
 
 /// Until when something is waited for: an Instant, a duration from the moment that the waiting
-/// begins, or nothing, which is for ever. When it is over, the wait ends with ETIMEDOUT. It needs a
-/// timer of the reactor, of which each spawned task keeps the first one: ENOSPC if there is none
-/// left (ReactorLimits::timers). No system call.
+/// begins, or nothing or `forever`, which is without limit. When it is over, the wait ends with
+/// ETIMEDOUT. It needs a timer of the reactor, of which each spawned task keeps the first one:
+/// ENOSPC if there is none left (ReactorLimits::timers). No system call.
 class Deadline {
  public:
   constexpr Deadline() = default;

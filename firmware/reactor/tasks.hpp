@@ -35,7 +35,7 @@ struct TaskType {
 };
 
 struct TaskStatistics {
-  SegregatedPool::Statistics memory;  ///< of frames, and of 100 bytes or so for each spawned task
+  SegregatedPool::Statistics memory;  ///< of frames, and of some 140 bytes for each spawned task
   std::uint32_t frames = 0;           ///< tasks that there are, those that wait for others included
   std::uint32_t frames_high_water = 0;
   std::uint32_t largest_frame = 0;  ///< bytes
@@ -64,10 +64,11 @@ struct TaskStatistics {
 /// spawn it gives ENOBUFS. So does one whose frame would be larger than max_frame. Nothing else is
 /// allocated anywhere.
 ///
-/// g++ 12 to 14 and what to avoid: a lambda with captures written within a co_await expression is
-/// destroyed twice (make it a variable before); a lambda that is itself a coroutine with captures
-/// ends before its frame does, with any compiler; a braced list as an argument within a co_await
-/// expression (name the type); structured bindings of co_await in a loop (g++ 15).
+/// What to avoid, as compilers get it wrong: a lambda with captures written within a co_await
+/// expression is destroyed twice (g++ 12 to 14: make it a variable before); a lambda that is itself
+/// a coroutine with captures ends before its frame does, with any compiler; a braced list as an
+/// argument within a co_await expression (name the type); structured bindings of co_await in a loop
+/// (g++ 15).
 ///
 /// Loop thread only. Sized by StaticTasks.
 class Tasks {
