@@ -20,7 +20,7 @@ Targets
   make coverage        all tests once more, and which lines and branches they reach
   make size            what code, memory and stack the gateway takes, of the board's budget
   make memory-map      the same, object by object, and the constants that size them; handler by handler; APP=modem_task: frames of tasks
-  make bench           the reactor beside other loops; BENCH=chain for one, BENCH=rings for rings, QUICK=1 for a check
+  make bench           the reactor beside other loops; BENCH=chain, cores or rings for one, QUICK=1 for a check
   make fuzz            fuzz the decoders, parsers and rings, SECONDS=60 each, or RUNS=20000 each; the corpus is kept
   make footprint       the gateway on disk and in memory beside ser2net, and echo servers on libuv and libev
   make deb             a Debian package of the gateway, for all boards of this architecture or of ARCH=; checked by lintian
