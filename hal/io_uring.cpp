@@ -87,7 +87,8 @@ bool IoUring::start(const FileRequest& request, std::uint64_t token) {
   io_uring_sqe entry{};
   switch (request.call) {
     case FileCall::read:
-      entry.opcode = IORING_OP_READ;  // at once if it is in memory
+      entry.opcode = IORING_OP_READ;
+      entry.flags = IOSQE_ASYNC;  // else the first look for it is made here, and may wait for a disk
       break;
     case FileCall::write:
       entry.opcode = IORING_OP_WRITE;

@@ -27,7 +27,8 @@ Task<int> read_register(Tasks& /*tasks*/, TaskStream& port, std::uint16_t number
     if (const auto sent = co_await port.write(request, 1s); !sent) {
       co_return std::unexpected(sent.error());
     }
-    if (co_await port.read_exactly(response, 200ms)) {
+    const auto received = co_await port.read_exactly(response, 200ms);
+    if (received) {
       if (const auto value = modbus::value_of(response)) {
         co_return *value;
       }

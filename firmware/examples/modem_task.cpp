@@ -21,8 +21,8 @@ namespace {
 
 using Text = FixedString<80>;
 
-// [README
 // What the modem says before its OK.
+// [README
 Task<Text> command(Tasks& /*tasks*/, TaskStream& modem, std::string_view text) {
   Text answer;
   std::array<char, 80> buffer{};
@@ -48,8 +48,10 @@ Task<Text> command(Tasks& /*tasks*/, TaskStream& modem, std::string_view text) {
 }
 
 Task<Result<void>> dialogue(Tasks& tasks, TaskStream& modem) {
-  while (!co_await command(tasks, modem, "AT\r\n")) {  // until it is awake
-    (void)co_await sleep_for(300ms);                   // whatever has failed: others run
+  auto awake = co_await command(tasks, modem, "AT\r\n");
+  while (!awake) {
+    (void)co_await sleep_for(300ms);  // whatever has failed: others run
+    awake = co_await command(tasks, modem, "AT\r\n");
   }
   for (const std::string_view text : {"ATE0\r\n", "AT+CSQ\r\n"}) {
     const auto answer = co_await command(tasks, modem, text);

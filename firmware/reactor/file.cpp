@@ -50,6 +50,9 @@ Result<void> File::check_path(std::string_view path) const {
   if (auto ready = check(false); !ready) {
     return ready;
   }
+  if (path.contains('\0')) {
+    return fail(EINVAL, "a path has no NUL in it", "see what it was made of");
+  }
   if (path.size() + new_suffix.size() > max_path ||
       2 * path.size() + new_suffix.size() + 2 > offload_.buffer_size()) {
     return fail(ENAMETOOLONG, "the file's path is too long",

@@ -109,9 +109,10 @@ void Offload::serve(void* context) {
     }
     Slot& slot = self.slots_[worker.slot];
     slot.run(slot.work);
-    if (worker.state.exchange(Worker::State::done, std::memory_order_acq_rel) ==
-        Worker::State::abandoned) {
-      return;  // and nothing else may be touched
+    auto state = Worker::State::busy;
+    if (!worker.state.compare_exchange_strong(state, Worker::State::done,
+                                              std::memory_order_acq_rel)) {
+      return;  // abandoned: its owner has been told, and nothing else may be touched
     }
     if (!self.awakened_.exchange(true, std::memory_order_acq_rel)) {
       self.wakeup_.notify();

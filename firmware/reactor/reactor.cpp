@@ -467,8 +467,8 @@ void Reactor::raise_from_any_thread(NotifierId id) {
   if (id.generation == 0 || id.index >= memory_.notifiers.size()) {
     return;
   }
-  memory_.notifiers[id.index].raised_elsewhere.store(true, std::memory_order_release);
-  any_raised_elsewhere_.store(true, std::memory_order_seq_cst);
+  memory_.notifiers[id.index].raised_elsewhere.exchange(true, std::memory_order_acq_rel);
+  any_raised_elsewhere_.exchange(true, std::memory_order_seq_cst);
   wake();
 }
 
@@ -887,7 +887,11 @@ bool Reactor::discard(std::uint32_t item) {
   } else if (item < first_notifier_) {
     memory_.timers[item - first_timer_].expiries = 0;
   } else if (item < quit_item_) {
-    memory_.notifiers[item - first_notifier_].raised = false;
+    // Not for good: who has raised it relies on being heard, in the next run if there is one.
+    Notifier& notifier = memory_.notifiers[item - first_notifier_];
+    notifier.raised = false;
+    notifier.raised_elsewhere.store(true, std::memory_order_relaxed);
+    any_raised_elsewhere_.store(true, std::memory_order_relaxed);
   } else if (item < first_mailbox_) {  // never the quit message, which has led here
     free_message(item);
   } else {

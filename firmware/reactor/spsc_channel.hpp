@@ -33,7 +33,8 @@ class SpscChannel {
   SpscChannel& operator=(const SpscChannel&) = delete;
   ~SpscChannel() = default;
 
-  /// Has `handler` called, with a message of kind notice, when elements wait. Reader only.
+  /// Has `handler` called, with a message of kind notice, when elements wait; those that do already
+  /// are announced at once. Reader only, while nobody writes.
   /// Errors: EALREADY (it is open), as of Reactor::add_notifier().
   [[nodiscard]] Result<void> open(Reactor& reactor, Handler handler,
                                   Priority priority = Priority::normal) {
@@ -46,6 +47,10 @@ class SpscChannel {
     }
     reactor_ = &reactor;
     notifier_ = *notifier;
+    announced_.store(!queue_.empty(), std::memory_order_relaxed);
+    if (!queue_.empty()) {
+      announce();
+    }
     return {};
   }
 
@@ -79,7 +84,7 @@ class SpscChannel {
     }
     announced_.exchange(false, std::memory_order_seq_cst);
     if (queue_.pop(element)) {
-      announced_.store(true, std::memory_order_relaxed);
+      announced_.exchange(true, std::memory_order_seq_cst);
       return element;
     }
     return std::nullopt;

@@ -174,11 +174,11 @@ class [[nodiscard]] TaskChannel<T, N>::Sending final : public TaskQueueEnd::Plac
     return this->wait(task);
   }
   [[nodiscard]] Result<void> await_resume() {
-    const bool promised = leave();
+    (void)leave();
     if (auto ended = end(); !ended) {
       return ended;
     }
-    if (channel_.closed_ && !promised) {
+    if (channel_.closed_) {
       return fail(ECANCELED, "the channel is closed");
     }
     channel_.put(std::move(element_));

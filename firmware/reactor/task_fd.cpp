@@ -47,7 +47,9 @@ bool TaskFd::want_more(Events interest) {
   if (!is_open()) {
     return false;
   }
-  want(interest_ | interest);
+  // Those who wait already, too: an error has ended the interest of both, and served one of them.
+  want(interest_ | interest | (reader_ != nullptr ? Events::readable : Events::none) |
+       (writer_ != nullptr ? Events::writable : Events::none));
   return true;
 }
 

@@ -108,6 +108,10 @@ void Tasks::go_on(Priority priority) {
 }
 
 void Tasks::reap() {
+  // What the destructors of a task's variables do may be anything, and cancel scopes above, too.
+  if (std::exchange(reaping_, true)) {
+    return;
+  }
   reap_ = false;
   while (!orphans_.alone()) {
     auto& strand = static_cast<TaskStrand&>(orphans_.first());
@@ -119,6 +123,7 @@ void Tasks::reap() {
     scope.unlink();
     static_cast<TaskScope&>(scope).end_doomed();
   }
+  reaping_ = false;
 }
 
 void* Tasks::allocate(std::size_t size) {
@@ -340,11 +345,10 @@ void TaskScope::doom(TaskStrand& strand) {
 
 void TaskScope::end_doomed_if_possible() {
   if (tasks_.running_ == nullptr) {
-    end_doomed();
+    tasks_.reap();
   }
 }
 
-// What the destructors of a task's variables do here may be anything.
 void TaskScope::end_doomed() {
   while (!doomed_.alone()) {
     auto& strand = static_cast<TaskStrand&>(doomed_.first());

@@ -68,7 +68,8 @@ struct TaskStatistics {
 /// expression is destroyed twice (g++ 12 to 14: make it a variable before); a lambda that is itself
 /// a coroutine with captures ends before its frame does, with any compiler; a braced list as an
 /// argument within a co_await expression (name the type); structured bindings of co_await in a loop
-/// (g++ 15).
+/// (g++ 15); co_await as the condition of an if or a while, with which g++ 12 may drop the whole
+/// body without a word (declare a variable: `while (const auto edge = co_await …)`).
 ///
 /// Loop thread only. Sized by StaticTasks.
 class Tasks {
@@ -132,9 +133,10 @@ class Tasks {
   SegregatedPool memory_;
   std::span<std::byte> bytes_;  ///< all of it
   TaskStrand* running_ = nullptr;
-  bool reap_ = false;   ///< something is to be ended as soon as no task runs
-  TaskLink cancelled_;  ///< scopes of which something is to be ended then
-  TaskLink orphans_;    ///< strands to be ended then: their scopes are gone
+  bool reaping_ = false;  ///< reap() runs
+  bool reap_ = false;     ///< something is to be ended as soon as no task runs
+  TaskLink cancelled_;    ///< scopes of which something is to be ended then
+  TaskLink orphans_;      ///< strands to be ended then: their scopes are gone
   std::array<TaskLink, priority_count> ready_;
   std::array<NotifierId, priority_count> notifiers_;
   TaskStatistics statistics_;

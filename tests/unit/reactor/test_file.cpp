@@ -265,6 +265,8 @@ TEST_P(FileTest, what_is_asked_for_at_the_wrong_time_is_refused) {
   EXPECT_EQ(file.open(std::string(252, 'x'), FileMode::read, done()).error().number, ENAMETOOLONG);
   EXPECT_EQ(file.replace(std::string(126, 'x'), {}, done()).error().number, ENAMETOOLONG)
       << "twice, and it does not fit into a buffer";
+  EXPECT_EQ(file.open(std::string("a\0b", 3), FileMode::read, done()).error().number, EINVAL);
+  EXPECT_EQ(file.replace(std::string("a\0b", 3), {}, done()).error().number, EINVAL);
   set_content("x");
   const auto opened = file.open(path, FileMode::read, done());
   EXPECT_EQ(file.open(path, FileMode::read, done()).error().number, EBUSY);

@@ -666,5 +666,43 @@ TEST(Offload, what_it_needs_of_the_kernel_can_be_missing) {
   });
 }
 
+TEST(Offload, a_call_that_ends_after_it_was_given_up_is_told_once) {
+  static Kept kept;
+  auto& [loop, offload, gate] = kept;
+  Trace trace;
+  On lets_go{[&](const Message&) {  // when the offload has given up
+    gate.open = true;
+    while (gate.inside != 0) {
+      std::this_thread::yield();
+    }
+    std::this_thread::sleep_for(20ms);  // for the worker to tell of it, if it did
+  }};
+  ASSERT_TRUE(loop.at_quit(lets_go));
+  ASSERT_TRUE(offload.open(loop, background));
+  offload.set_patience(20ms);
+  Note stuck(trace, "stuck");
+  Note quick(trace, "quick");
+  const auto job = offload.reserve(sd_card, stuck);
+  ASSERT_TRUE(job);
+  offload.work(*job).store(GateOf{&gate});
+  offload.start(*job, pass_gate);
+  while (gate.inside != 1) {
+    std::this_thread::yield();
+  }
+  const auto other = offload.reserve(1 - sd_card, quick);
+  ASSERT_TRUE(other);
+  offload.start(*other, nothing);
+  std::this_thread::sleep_for(20ms);
+  On ending{[&](const Message&) {  // in one batch with its wake-up
+    std::this_thread::sleep_for(20ms);
+    loop.quit();
+  }};
+  ASSERT_TRUE(loop.post(ending));
+  ASSERT_TRUE(loop.run());
+  loop.turn_now(3);
+  EXPECT_EQ(trace.text().find("stuck"), trace.text().rfind("stuck")) << trace.text();
+  EXPECT_NE(trace.text().find("stuck"), std::string_view::npos);
+}
+
 }  // namespace
 }  // namespace millrace::test

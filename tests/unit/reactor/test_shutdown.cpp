@@ -131,6 +131,23 @@ TYPED_TEST(Shutdown, posts_made_while_it_drains_are_delivered_up_to_a_bound_and_
   }
 }
 
+TYPED_TEST(Shutdown, a_notice_that_the_end_has_no_time_for_is_heard_in_the_next_run) {
+  Loop<TypeParam, few> loop;
+  NotifierId again;
+  std::uint32_t runs = 0;
+  On endless{[&](const Message&) {
+    ++runs;
+    loop.raise(again);
+  }};
+  again = *loop.add_notifier(endless);
+  loop.raise(again);
+  loop.quit();
+  ASSERT_TRUE(loop.run());
+  const std::uint32_t before = runs;
+  loop.turn_now();
+  EXPECT_GT(runs, before);
+}
+
 TYPED_TEST(Shutdown, posts_of_other_threads_that_come_too_late_are_counted) {
   Loop<TypeParam, few> loop;
   Trace trace;

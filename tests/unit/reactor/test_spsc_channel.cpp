@@ -82,6 +82,24 @@ TEST_F(SpscChannelOf, a_closed_one_calls_nobody_and_can_be_opened_once_more) {
   EXPECT_TRUE(channel.open(loop, note));
 }
 
+TEST_F(SpscChannelOf, what_was_left_in_a_closed_one_is_announced_when_it_is_opened) {
+  SpscChannel<int, 4> channel;
+  On popping{[&](const Message&) {
+    while (const auto element = channel.pop()) {
+      trace.add(*element);
+    }
+  }};
+  ASSERT_TRUE(channel.open(loop, popping));
+  EXPECT_TRUE(channel.push(1));
+  channel.close();
+  loop.turn_now();
+  ASSERT_TRUE(channel.open(loop, popping));
+  loop.turn_now();
+  EXPECT_TRUE(channel.push(2));
+  loop.turn_now();
+  EXPECT_EQ(trace, "1 2");
+}
+
 // Two loops on two threads hand numbers to and fro: whatever is lost, or not woken for, hangs it.
 TEST(SpscChannelOfThreads, two_reactors_pass_every_element_in_order_and_sleep_in_between) {
   if (is_emulated()) {

@@ -943,5 +943,38 @@ TEST(TaskScope, whatever_happens_nothing_is_left) {
   EXPECT_GT(refused, 0U);  // the pool was full at times, too
 }
 
+// --- From destructors --------------------------------------------------------------------------
+
+struct Cancels {
+  TaskScope& scope;
+  ~Cancels() { scope.cancel(); }
+};
+
+Task<> cancels_when_it_ends(Tasks& /*tasks*/, TaskScope& scope) {
+  const Cancels cancels{scope};
+  (void)co_await sleep_for(forever);
+}
+
+Task<> owns_a_child(Tasks& tasks, TaskScope& above, TaskScope*& own) {
+  TaskScope scope(tasks);
+  own = &scope;
+  (void)scope.spawn(cancels_when_it_ends(tasks, above));
+  (void)co_await scope.join();
+}
+
+TEST(TaskScope, a_destructor_may_cancel_the_scope_above_the_one_that_is_cancelled) {
+  SmallTaskLoop t;
+  TaskScope above(t.tasks);
+  TaskScope* own = nullptr;
+  ASSERT_TRUE(above.spawn(owns_a_child(t.tasks, above, own)));
+  t.turn(3);
+  ASSERT_NE(own, nullptr);
+  EXPECT_EQ(t.frames(), 2U);
+  On cancelling{[&](const Message&) { own->cancel(); }};
+  ASSERT_TRUE(t.loop.post(cancelling));
+  t.turn();
+  EXPECT_EQ(t.frames(), 0U);
+}
+
 }  // namespace
 }  // namespace millrace::test

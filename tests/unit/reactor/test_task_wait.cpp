@@ -981,6 +981,69 @@ TEST(TaskChannel, a_promise_holds_although_it_is_closed_or_the_deadline_passes_m
   EXPECT_EQ(t.trace, "a1 aend");
 }
 
+TEST(TaskChannel, who_was_promised_room_in_one_that_is_closed_meanwhile_is_refused) {
+  SmallTaskLoop t;
+  TaskChannel<int, 1> numbers;
+  TaskScope scope(t.tasks);
+  const auto sends = [](Tasks&, Trace& trace, TaskChannel<int, 1>& into) -> Task<> {
+    for (int i = 1; i <= 2; ++i) {
+      const auto sent = co_await into.send(i);
+      trace.add(sent ? "sent" : "refused");
+    }
+  };
+  ASSERT_TRUE(scope.spawn(sends(t.tasks, t.trace, numbers)));
+  t.turn();
+  On taker{[&](const Message&) {
+    EXPECT_EQ(numbers.try_receive(), 1);  // there is room for the second
+    numbers.close();
+  }};
+  ASSERT_TRUE(t.loop.post(taker, at(urgent)));
+  t.turn(2);
+  EXPECT_EQ(t.trace, "sent refused");
+  EXPECT_EQ(numbers.size(), 0U);
+}
+
+TEST(TaskFd, an_error_that_passes_leaves_nobody_waiting_in_vain) {
+  // A connected UDP socket whose peer's port is closed: ECONNREFUSED once, and then all is well.
+  SmallTaskLoop t;
+  const hal::Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  hal::Fd closed(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_in peer{};
+  peer.sin_family = AF_INET;
+  peer.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  auto size = static_cast<socklen_t>(sizeof peer);
+  ASSERT_EQ(::bind(closed.get(), reinterpret_cast<sockaddr*>(&peer), size), 0);
+  ASSERT_EQ(::getsockname(closed.get(), reinterpret_cast<sockaddr*>(&peer), &size), 0);
+  ASSERT_EQ(::connect(socket.get(), reinterpret_cast<sockaddr*>(&peer), size), 0);
+  closed.reset();
+  TaskFd fd;
+  ASSERT_TRUE(fd.open(t.loop, socket.get()));
+  TaskScope scope(t.tasks);
+  const auto reads = [](Tasks&, Trace& trace, TaskFd& from) -> Task<> {
+    for (;;) {
+      const auto events = co_await from.readable();
+      if (!events) {
+        co_return;
+      }
+      std::array<char, 1> byte{};
+      (void)::recv(from.fd(), byte.data(), 1, MSG_DONTWAIT);
+      trace.add("read");
+    }
+  };
+  const auto writes = [](Tasks&, Trace& trace, TaskFd& to) -> Task<> {
+    const auto events = co_await to.writable();
+    trace.add(events ? "written" : "failed");
+  };
+  ASSERT_TRUE(scope.spawn(reads(t.tasks, t.trace, fd)));
+  t.turn(2);
+  ASSERT_EQ(::send(socket.get(), "x", 1, 0), 1);
+  ASSERT_TRUE(scope.spawn(writes(t.tasks, t.trace, fd)));
+  t.turn(10);
+  EXPECT_NE(t.trace.text().find("written"), std::string_view::npos) << t.trace.text();
+  scope.cancel();
+  fd.close();
+}
+
 // --- No timer for a deadline -------------------------------------------------------------------
 
 TEST(TaskWait, each_wait_without_a_timer_for_its_deadline_is_an_ordinary_error) {
