@@ -88,7 +88,8 @@ bool IoUring::start(const FileRequest& request, std::uint64_t token) {
   switch (request.call) {
     case FileCall::read:
       entry.opcode = IORING_OP_READ;
-      entry.flags = IOSQE_ASYNC;  // else the first look for it is made here, and may wait for a disk
+      entry.flags =
+          IOSQE_ASYNC;  // else the first look for it is made here, and may wait for a disk
       break;
     case FileCall::write:
       entry.opcode = IORING_OP_WRITE;

@@ -547,18 +547,10 @@ Duration Daemon::Pulses::period() const {
 }
 
 Duration Daemon::Pulses::pulse() const {
-  switch (use) {
-    case Use::other:
-      break;
-    case Use::pwm:
-      return period() * width / range;
-    case Use::servo:
-      return microseconds(width);
-    case Use::hardware_pwm:
-    case Use::hardware_clock:
-      return period() * width / hardware_range;
+  if (use == Use::servo) {
+    return microseconds(width);
   }
-  return {};
+  return period() * width / (by_hardware() ? hardware_range : range);
 }
 
 Code Daemon::pulse_by_kernel(unsigned gpio, const Pulses& pulses) {

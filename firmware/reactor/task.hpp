@@ -45,14 +45,12 @@ class TaskPromise {
   [[nodiscard]] std::suspend_always initial_suspend() const noexcept { return {}; }
   void unhandled_exception() const noexcept {}  // there are none
 
-  struct FinalAwaiter {
-    [[nodiscard]] bool await_ready() const noexcept { return false; }
+  struct FinalAwaiter : std::suspend_always {
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> handle) const noexcept {
       TaskPromise& promise = handle.promise();
       promise.own_strand->ended(promise.join_, promise);
     }
-    void await_resume() const noexcept {}
   };
   [[nodiscard]] FinalAwaiter final_suspend() const noexcept { return {}; }
 

@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: The Millrace contributors
 
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
 #include <gtest/gtest.h>
+#include <optional>
 #include <thread>
+#include <vector>
 
 #include "firmware/reactor/spsc_channel.hpp"
 #include "tests/support/kernel.hpp"
@@ -82,6 +89,7 @@ TEST_F(SpscChannelOf, a_closed_one_calls_nobody_and_can_be_opened_once_more) {
   EXPECT_TRUE(channel.open(loop, note));
 }
 
+<<<<<<< HEAD
 TEST_F(SpscChannelOf, what_was_left_in_a_closed_one_is_announced_when_it_is_opened) {
   SpscChannel<int, 4> channel;
   On popping{[&](const Message&) {
@@ -98,6 +106,68 @@ TEST_F(SpscChannelOf, what_was_left_in_a_closed_one_is_announced_when_it_is_open
   EXPECT_TRUE(channel.push(2));
   loop.turn_now();
   EXPECT_EQ(trace, "1 2");
+=======
+TEST_F(SpscChannelOf, a_reactor_without_a_free_notifier_cannot_be_opened) {
+  On note{[&](const Message&) { trace.add("called"); }};
+  std::vector<NotifierId> notifiers;
+  while (const auto id = loop.add_notifier(note)) {
+    notifiers.push_back(*id);
+  }
+  SpscChannel<int, 4> channel;
+  const auto opened = channel.open(loop, note);
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().number, ENOSPC);
+  ASSERT_FALSE(notifiers.empty());
+  loop.remove_notifier(notifiers.back());
+  EXPECT_TRUE(channel.open(loop, note)) << "it was not half open";
+}
+
+// The writer pushes as soon as there is nothing left, and the reader takes a while, another one
+// each time, to look for more: so some come between its finding none and its asking to be called.
+TEST(SpscChannelOfThreads, what_comes_while_the_reader_gives_up_is_popped_or_announced) {
+  static constexpr std::uint32_t count = 100'000;
+  Loop<Epoll> loop;
+  SpscChannel<std::uint32_t, 8> channel;
+  std::atomic<std::uint32_t> pushed = 0;
+  std::atomic<bool> given_up = false;
+  std::uint32_t received = 0;
+  On on_elements{[&](const Message&) {
+    while (const auto element = channel.pop()) {
+      EXPECT_EQ(*element, received);
+      ++received;
+      for (std::uint32_t wait = received % 64; wait > 0; --wait) {
+        (void)pushed.load();
+      }
+    }
+  }};
+  ASSERT_TRUE(channel.open(loop, on_elements));
+  std::thread writer([&] {
+    for (std::uint32_t n = 0; n < count && !given_up; ++n) {
+      for (int looks = 1; channel.size() > 0 && !given_up; ++looks) {
+        if (looks % 1024 == 0) {
+          std::this_thread::yield();  // to a reader on the same processor
+        }
+      }
+      EXPECT_TRUE(channel.push(n));
+      pushed = n + 1;
+    }
+  });
+  while (received < count && !given_up) {
+    const std::uint32_t to_come = pushed;
+    loop.turn_now();
+    if (received < to_come) {
+      ADD_FAILURE() << "nobody is called for " << received;
+      given_up = true;
+    }
+    if (received == pushed) {
+      std::this_thread::yield();
+    }
+  }
+  writer.join();
+  EXPECT_EQ(received, count);
+  EXPECT_EQ(channel.pop(), std::nullopt);
+  EXPECT_EQ(channel.refused(), 0U);
+>>>>>>> 49437247037a455f9ef541ff4836133bbb0a6e88
 }
 
 // Two loops on two threads hand numbers to and fro: whatever is lost, or not woken for, hangs it.

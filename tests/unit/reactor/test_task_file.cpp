@@ -10,6 +10,7 @@
 #include <string_view>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <vector>
 
 #include "firmware/reactor/task.hpp"
 #include "firmware/reactor/task_file.hpp"
@@ -94,6 +95,27 @@ TEST_F(TaskFileTest, a_disk_that_takes_too_long_is_given_up_by_the_task_alone) {
   const hal::Fd peer(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
   wait_idle();
   EXPECT_FALSE(file.is_open());
+}
+
+TEST_F(TaskFileTest, without_a_timer_for_its_deadline_nothing_is_begun) {
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);  // it would wait for the other end
+  On nothing{[](const Message&) {}};
+  std::vector<TimerId> timers;
+  while (const auto timer = loop.add_timer(nothing)) {
+    timers.push_back(*timer);
+  }
+  TaskScope scope(tasks);
+  ASSERT_TRUE(scope.spawn(opens(tasks, file, path, 1h, trace)));
+  loop.turn_now(2);
+  EXPECT_EQ(trace, "not 28");  // ENOSPC
+  EXPECT_FALSE(file.busy());
+  EXPECT_EQ(offload.statistics(0).in_use, 0U);
+
+  ASSERT_FALSE(timers.empty());
+  loop.remove_timer(timers.back());
+  const hal::Fd peer(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  ASSERT_TRUE(scope.spawn(opens(tasks, file, path, 1h, trace)));
+  turn_until("not 28 opened 0");
 }
 
 TEST_F(TaskFileTest, a_task_that_is_cancelled_leaves_nothing_behind) {

@@ -488,6 +488,20 @@ TEST_F(PigpioDaemonTest, pwm_has_pulses_of_its_frequency_and_duty_cycle) {
   EXPECT_EQ(daemon.pulses().edges, 2U + 200);
 }
 
+TEST_F(PigpioDaemonTest, tells_how_long_pulses_are_and_how_often_they_come) {
+  (void)run(Command::pfs, 17, 100);
+  (void)run(Command::pwm, 17, 51);  // of 255: a fifth
+  EXPECT_EQ(daemon.period_of(17), 10ms);
+  EXPECT_EQ(daemon.width_of(17), 2ms);
+  (void)run(Command::pfs, 17, 50);
+  EXPECT_EQ(daemon.period_of(17), 20ms);
+  EXPECT_EQ(daemon.width_of(17), 4ms);
+  (void)run(Command::pfs, 17, 800);
+  (void)run(Command::servo, 17, 1500);
+  EXPECT_EQ(daemon.period_of(17), 20ms) << "a servo's, whatever PWM has";
+  EXPECT_EQ(daemon.width_of(17), 1500us);
+}
+
 TEST_F(PigpioDaemonTest, pwm_can_be_nothing_and_all) {
   (void)run(Command::pwm, 17, 0);
   EXPECT_EQ(driven(), "17_");
@@ -641,6 +655,18 @@ TEST_F(PigpioKernelPwm, keeps_its_duty_when_the_range_changes) {
   EXPECT_EQ(run(Command::gdc, 18), 20'000);
   EXPECT_EQ(width(), period() / 2);
   EXPECT_EQ(run(Command::prg, 18), 40'000);
+}
+
+TEST_F(PigpioKernelPwm, has_its_old_range_if_the_kernel_refuses_a_new_one) {
+  EXPECT_EQ(run(Command::pwm, 18, 51), 0);
+  host.lines[18].fails = Code::not_permitted;  // somebody else's by now
+  EXPECT_EQ(run(Command::prs, 18, 1000), -41);
+  EXPECT_EQ(run(Command::prg, 18), 255);
+  EXPECT_EQ(run(Command::gdc, 18), 51);
+  EXPECT_EQ(width(), period() / 5);
+  host.lines[18].fails = Code::ok;
+  EXPECT_EQ(run(Command::prs, 18, 1000), 1'250'000);
+  EXPECT_EQ(run(Command::gdc, 18), 200) << "of what it was all along";
 }
 
 TEST_F(PigpioKernelPwm, moves_servos) {

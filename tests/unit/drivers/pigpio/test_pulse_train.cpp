@@ -57,6 +57,16 @@ TEST(PigpioPulseTrain, keeps_its_phase_when_only_the_width_changes) {
   EXPECT_EQ(train.next(), start + 11ms);
 }
 
+TEST(PigpioPulseTrain, has_the_period_and_the_width_that_were_set_last) {
+  PulseTrain train;
+  (void)train.set(20ms, 1500us, start);
+  EXPECT_EQ(train.period(), 20ms);
+  EXPECT_EQ(train.width(), 1500us);
+  (void)train.set(10ms, 0ms, start + 3ms);
+  EXPECT_EQ(train.period(), 10ms) << "without an edge, too";
+  EXPECT_EQ(train.width(), 0ms);
+}
+
 TEST(PigpioPulseTrain, has_no_edges_at_nothing_and_at_all) {
   PulseTrain train;
   EXPECT_FALSE(train.set(10ms, 0ms, start));
