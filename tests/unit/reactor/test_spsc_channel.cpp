@@ -89,7 +89,6 @@ TEST_F(SpscChannelOf, a_closed_one_calls_nobody_and_can_be_opened_once_more) {
   EXPECT_TRUE(channel.open(loop, note));
 }
 
-<<<<<<< HEAD
 TEST_F(SpscChannelOf, what_was_left_in_a_closed_one_is_announced_when_it_is_opened) {
   SpscChannel<int, 4> channel;
   On popping{[&](const Message&) {
@@ -106,7 +105,8 @@ TEST_F(SpscChannelOf, what_was_left_in_a_closed_one_is_announced_when_it_is_open
   EXPECT_TRUE(channel.push(2));
   loop.turn_now();
   EXPECT_EQ(trace, "1 2");
-=======
+}
+
 TEST_F(SpscChannelOf, a_reactor_without_a_free_notifier_cannot_be_opened) {
   On note{[&](const Message&) { trace.add("called"); }};
   std::vector<NotifierId> notifiers;
@@ -167,7 +167,6 @@ TEST(SpscChannelOfThreads, what_comes_while_the_reader_gives_up_is_popped_or_ann
   EXPECT_EQ(received, count);
   EXPECT_EQ(channel.pop(), std::nullopt);
   EXPECT_EQ(channel.refused(), 0U);
->>>>>>> 49437247037a455f9ef541ff4836133bbb0a6e88
 }
 
 // Two loops on two threads hand numbers to and fro: whatever is lost, or not woken for, hangs it.
