@@ -8,6 +8,7 @@ import pty
 import re
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -38,11 +39,16 @@ class Board:
             termios.tcsetattr(slave, termios.TCSANOW, settings)
         kept = {"PATH": os.environ["PATH"], "PS1": "# ", "TERM": "vt220"}
         self.process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=kept | environment,
-                                        start_new_session=True,
-                                        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+                                        start_new_session=True, preexec_fn=self.begin)
         os.close(slave)
         self.woken, self.waker = os.pipe()
         self.thread = None
+
+    @staticmethod
+    def begin():
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        # Those who were started in the background of a script ignore it, and so would all that they start.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def connect(self, far):
         self.far = os.dup(far)
