@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <gtest/gtest.h>
+#include <list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,14 +18,16 @@ namespace {
 using Arguments = std::vector<std::string>;
 
 std::expected<Options, OptionError> parse(Arguments arguments) {
+  static std::list<Arguments> kept;  // options refer to them, as to those of main()
   arguments.insert(arguments.begin(), "gateway");
+  kept.push_back(std::move(arguments));
   std::vector<char*> pointers;
-  pointers.reserve(arguments.size() + 1);
-  for (std::string& argument : arguments) {
+  pointers.reserve(kept.back().size() + 1);
+  for (std::string& argument : kept.back()) {
     pointers.push_back(argument.data());
   }
   pointers.push_back(nullptr);  // as main() is given it
-  return parse_options(std::span(pointers).first(arguments.size()));
+  return parse_options(std::span(pointers).first(kept.back().size()));
 }
 
 /// The options, or those of an empty command line and a failure.
