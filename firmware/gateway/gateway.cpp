@@ -50,8 +50,9 @@ ExitCode Gateway::run(const Options& options) {
   }
   // All the memory that there will ever be is there now.
   hal::prepare_stack(board::selected::budget.stack);
-  introduce(options, hal::lock_memory());
+  const auto locked = hal::lock_memory();
   watch_memory(options.heap_trap);
+  introduce(options, locked);  // last: who reads it finds in force what it promises
   const auto exit = reactor_.run();
   hal::heap_trap::disarm();
   if (!exit) {
