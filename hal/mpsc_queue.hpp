@@ -51,6 +51,12 @@ class MpscQueue {
 
   /// False when the queue is full. Any thread, any signal handler.
   [[nodiscard]] bool push(const T& value) {
+    return push_by([&](T& slot) { slot = value; });
+  }
+
+  /// The same, and `fill(T&)` writes the element where it is to be.
+  template <class Fill>
+  [[nodiscard]] bool push_by(Fill fill) {
     std::uint32_t position = tail_.load(std::memory_order_relaxed);
     for (;;) {
       Cell& cell = cells_[position & mask_];
@@ -62,7 +68,8 @@ class MpscQueue {
       if (lead > 0) {
         position = tail_.load(std::memory_order_relaxed);
       } else if (tail_.compare_exchange_weak(position, position + 1, std::memory_order_relaxed)) {
-        cell.value = value;
+        prefetch_for_writing(&cells_[(position + prefetched) & mask_]);
+        fill(cell.value);
         cell.turn.store(position + 1, std::memory_order_seq_cst);
         return true;
       }
@@ -94,6 +101,8 @@ class MpscQueue {
   [[nodiscard]] std::size_t capacity() const { return cells_.size(); }
 
  private:
+  static constexpr std::uint32_t prefetched = 8;  ///< cells ahead of the one that is written
+
   std::span<Cell> cells_;
   std::uint32_t mask_;
   alignas(cache_line) std::atomic<std::uint32_t> tail_ = 0;

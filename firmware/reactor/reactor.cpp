@@ -26,6 +26,23 @@ constexpr std::uint32_t wakeup_generation = UINT32_MAX;
 constexpr std::uint64_t wakeup_token = token({.fd = 0, .generation = wakeup_generation});
 constexpr std::uint64_t unsettled = 0;  // the generation of no watch, either
 
+/// Member by member, and the payload in words that go through a register each: read in one piece,
+/// what was just written in several, or in others, can't be forwarded and stalls the processor.
+inline void put_message(Handler handler, const Message& message, Message& slot) {
+  slot.handler = handler;
+  slot.kind = MessageKind::posted;
+  slot.priority = message.priority;
+  slot.code = message.code;
+  slot.value = message.value;
+  static_assert(Message::payload_size % sizeof(std::uint64_t) == 0);
+  for (std::size_t i = 0; i < Message::payload_size; i += sizeof(std::uint64_t)) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, &message.payload[i], sizeof(word));
+    asm("" : "+r"(word));  // NOLINT(hicpp-no-assembler): or the compiler puts them together
+    std::memcpy(&slot.payload[i], &word, sizeof(word));
+  }
+}
+
 /// 0 means "none" in an id.
 std::uint32_t next_generation(std::uint32_t generation, std::uint32_t last = UINT32_MAX) {
   return generation == last ? 1 : generation + 1;
@@ -82,7 +99,7 @@ Result<void> Reactor::open() {
 // Inline, as is what each message passes through below: this is the path from a ready descriptor to
 // its handler.
 inline void Reactor::push(Priority priority, std::uint32_t item) {
-  if (ready_ != ready_end_) [[unlikely]] {
+  if (has_rest()) [[unlikely]] {
     queue_rest();
   }
   append(priority, item);
@@ -148,6 +165,11 @@ inline std::uint64_t Reactor::ticks() const {
   return cycle_rate_ != 0
              ? hal::cycle_count()
              : static_cast<std::uint64_t>(clock_.now().time_since_epoch().count()) ^ 1ULL << 63U;
+}
+
+// 0 where nobody asks for them.
+inline std::uint64_t Reactor::ticks_if_needed() const {
+  return budget_ticks_ != UINT64_MAX || !heap_.empty() ? ticks() : 0;
 }
 
 inline void Reactor::queue_events(std::uint32_t fd, Events events) {
@@ -225,8 +247,7 @@ Result<void> Reactor::remove(WatchId id) {
 
 void Reactor::count_watch(Priority priority, int by) {
   statistics_.watches += static_cast<std::uint32_t>(by);
-  watches_of_[static_cast<std::size_t>(priority)] += static_cast<std::uint32_t>(by);
-  mixed_priorities_ = std::ranges::count(watches_of_, 0U) < std::ssize(watches_of_) - 1;
+  watches_of_.add(priority, by);
 }
 
 void Reactor::change_interest(WatchId id, Watch& watch, Events interest) {
@@ -330,6 +351,7 @@ Result<TimerId> Reactor::add_timer(Handler handler, Priority priority) {
   timer.priority = priority;
   timer.in_use = true;
   ++statistics_.timers;
+  timers_of_.add(priority, +1);
   return id;
 }
 
@@ -337,6 +359,9 @@ void Reactor::start_timer(TimerId id, Instant deadline, Duration period) {
   Timer* const timer = find(id);
   if (timer == nullptr) {
     return;
+  }
+  if (due_until_ && deadline <= *due_until_) [[unlikely]] {
+    queue_rest();  // it is due as well, but behind all those
   }
   if (timer->expiries > 0) {
     timer->expiries = 0;
@@ -380,6 +405,7 @@ void Reactor::remove_timer(TimerId id) {
   timer->next_free = free_timer_;
   free_timer_ = id.index;
   --statistics_.timers;
+  timers_of_.add(timer->priority, -1);
 }
 
 Instant Reactor::now() {
@@ -390,6 +416,42 @@ Instant Reactor::now() {
   return now_;
 }
 
+// Takes what is at the front of the heap from there, which has expired; how often.
+inline std::uint32_t Reactor::take_expiry(const Timer& timer, Instant now) {
+  const auto [deadline, order, index] = heap_.front();
+  if (timer.period == Duration::zero()) {
+    heap_.pop();
+    return 1;
+  }
+  Instant next = deadline;
+  std::uint64_t expiries = 0;
+  do {  // once, unless centuries have passed, which no Duration can tell
+    const auto passed = saturating_sub(now, next) / timer.period;
+    // next + passed periods is not after now, so only the last step can pass the end of time.
+    next = saturating_add(next + timer.period * passed, timer.period);
+    expiries += static_cast<std::uint64_t>(passed) + 1;
+  } while (next <= now);
+  if (next == never) {
+    heap_.pop();
+  } else {
+    heap_.insert(index, next);
+  }
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(expiries, UINT32_MAX));
+}
+
+void Reactor::append_expired(Instant now) {
+  while (!heap_.empty() && heap_.front().deadline <= now) {
+    const auto [deadline, order, index] = heap_.front();
+    Timer& timer = memory_.timers[index];
+    if (timer.expiries == 0) {
+      timer.deadline = deadline;
+      append(timer.priority, first_timer_ + index);
+    }
+    const std::uint32_t expiries = take_expiry(timer, now);
+    timer.expiries += std::min(expiries, UINT32_MAX - timer.expiries);
+  }
+}
+
 void Reactor::queue_expired() {
   if (heap_.empty()) {
     next_look_tick_ = UINT64_MAX;
@@ -397,28 +459,11 @@ void Reactor::queue_expired() {
   }
   const Instant now = clock_.now();
   const std::uint64_t tick = ticks();
-  while (!heap_.empty() && heap_.front().deadline <= now) {
-    const auto [deadline, order, index] = heap_.front();
-    Timer& timer = memory_.timers[index];
-    if (timer.expiries == 0) {
-      timer.deadline = deadline;
-      push(timer.priority, first_timer_ + index);
+  if (heap_.front().deadline <= now) {
+    if (has_rest()) {
+      queue_rest();
     }
-    timer.expiries += timer.expiries < UINT32_MAX ? 1U : 0U;
-    if (timer.period == Duration::zero()) {
-      heap_.erase(index);
-    } else {
-      const auto passed = saturating_sub(now, deadline) / timer.period;
-      timer.expiries +=
-          static_cast<std::uint32_t>(std::min<Duration::rep>(passed, UINT32_MAX - timer.expiries));
-      // deadline + passed periods is not after now, so only the last step can pass the end of time.
-      const Instant next = saturating_add(deadline + timer.period * passed, timer.period);
-      if (next == never) {
-        heap_.erase(index);
-      } else {
-        heap_.insert(index, next);
-      }
-    }
+    append_expired(now);
   }
   if (heap_.empty()) {
     next_look_tick_ = UINT64_MAX;
@@ -498,14 +543,7 @@ Result<void> Reactor::post(Handler handler, const Message& message) {
   --statistics_.messages_free;
   statistics_.messages_least_free =
       std::min(statistics_.messages_least_free, statistics_.messages_free);
-  // Member by member: read in one piece, what was just written in several stalls the processor.
-  Message& slot = memory_.messages[item - first_message_];
-  slot.handler = handler;
-  slot.kind = MessageKind::posted;
-  slot.priority = message.priority;
-  slot.code = message.code;
-  slot.value = message.value;
-  slot.payload = message.payload;
+  put_message(handler, message, memory_.messages[item - first_message_]);
   push(message.priority, item);
   return {};
 }
@@ -516,10 +554,8 @@ void Reactor::free_message(std::uint32_t item) {
 }
 
 Result<void> Reactor::post_from_any_thread(Handler handler, const Message& message) {
-  Message copy = message;
-  copy.handler = handler;
-  copy.kind = MessageKind::posted;
-  if (!mailbox_.push(copy)) [[unlikely]] {
+  const auto fill = [&](Message& slot) { put_message(handler, message, slot); };
+  if (!mailbox_.push_by(fill)) [[unlikely]] {
     mailbox_refused_.fetch_add(1, std::memory_order_relaxed);
     return fail(ENOSPC, "the mailbox is full", "raise mailbox in the board's limits");
   }
@@ -555,18 +591,18 @@ void Reactor::queue_from_elsewhere() {
 }
 
 std::uint32_t Reactor::backlog() const {
-  std::uint32_t sum = ready_count();
+  std::uint32_t sum = 0;
   for (const Queue& queue : queues_) {
     sum += queue.statistics.depth;
   }
   return sum;
 }
 
-// --- Ready descriptors -------------------------------------------------------------------------
+// --- What runs without being queued ------------------------------------------------------------
 //
 // Where nothing waits and all that are ready have one priority, the poller's array serves as that
-// priority's queue: they run in its order. As soon as anything is to be queued, what is left of the
-// array is queued before it.
+// priority's queue: they run in its order. So does the heap where timers are due and nothing else
+// is. As soon as anything is to be queued, what is left there is queued before it.
 
 // Of a watch that is not settled, or not that of the event.
 Events Reactor::wanted(const hal::PollEvent& event) {
@@ -601,12 +637,31 @@ bool Reactor::of_one_priority(std::span<const hal::PollEvent> events) const {
 inline void Reactor::take_ready(std::span<const hal::PollEvent> events) {
   ready_ = std::to_address(events.begin());
   ready_end_ = std::to_address(events.end());
-  if (waiting_ != 0 || (mixed_priorities_ && !of_one_priority(events))) {
+  if (waiting_ != 0 || (watches_of_.mixed() && !of_one_priority(events))) {
     queue_rest();
   }
 }
 
+void Reactor::take_due(bool alone) {
+  if (!alone || waiting_ != 0 || timers_of_.mixed()) {
+    queue_expired();
+    return;
+  }
+  const Instant now = clock_.now();
+  if (heap_.front().deadline <= now) {
+    due_until_ = now;
+    return;
+  }
+  const Duration ahead = std::min(saturating_sub(heap_.front().deadline, now), longest_look_ahead);
+  next_look_tick_ = ticks() + to_ticks(ahead);
+}
+
 void Reactor::queue_rest() {
+  if (due_until_) {
+    const Instant until = *due_until_;
+    due_until_.reset();
+    append_expired(until);
+  }
   const std::span rest(ready_, ready_end_);
   ready_ = ready_end_;
   for (const hal::PollEvent& event : rest) {
@@ -626,14 +681,21 @@ inline std::uint64_t Reactor::invoke(const Message& message, std::uint64_t start
   const Handler handler = message.handler;
   current_.store(handler.name_address(), std::memory_order_relaxed);
   handler(message);
-  const std::uint64_t end = ticks();
+  const std::uint64_t end = ticks_if_needed();
   if (end - start > budget_ticks_) [[unlikely]] {
-    note_overrun(handler, end - start);
+    note_overrun(handler, start, end);
   }
   return end;
 }
 
-void Reactor::note_overrun(Handler handler, std::uint64_t taken) {
+void Reactor::note_overrun(Handler handler, std::uint64_t start, std::uint64_t end) {
+  if (start == 0) {
+    return;  // that handler has set the first budget
+  }
+  if (has_rest()) {
+    queue_rest();  // to be counted
+  }
+  const std::uint64_t taken = end - start;
   const auto nanoseconds = cycle_rate_ == 0 ? taken : taken * 1000 / cycle_rate_;
   ledger_.record(handler, Duration(static_cast<Duration::rep>(nanoseconds)), backlog());
 }
@@ -691,24 +753,51 @@ inline std::uint64_t Reactor::dispatch_ready(std::uint64_t start) {
     quitting_ = true;
     return start;
   }
-  return invoke(item < first_notifier_ ? expiry_message(item - first_timer_)
-                                       : notice_message(item - first_notifier_),
-                start);
+  if (item < first_notifier_) {
+    const std::uint32_t index = item - first_timer_;
+    Timer& timer = memory_.timers[index];
+    const std::uint32_t expiries = std::exchange(timer.expiries, 0);
+    return invoke(expiry_message(index, timer.deadline, expiries), start);
+  }
+  return invoke(notice_message(item - first_notifier_), start);
 }
 
-Message Reactor::expiry_message(std::uint32_t index) {
-  Timer& timer = memory_.timers[index];
-  const std::uint32_t missed = std::exchange(timer.expiries, 0) - 1;
+inline Message Reactor::expiry_message(std::uint32_t index, Instant deadline,
+                                       std::uint32_t expiries) {
+  const Timer& timer = memory_.timers[index];
+  const std::uint32_t missed = expiries - 1;
   ++statistics_.timers_expired;
-  statistics_.periods_missed += missed;
+  if (missed != 0) [[unlikely]] {
+    statistics_.periods_missed += missed;
+  }
   Message message;
   message.handler = timer.handler;
   message.kind = MessageKind::timer;
   message.priority = timer.priority;
-  message.store(Expiry{.timer = {.index = index, .generation = timer.generation},
-                       .missed = missed,
-                       .deadline = timer.deadline});
+  // An Expiry, without one in between: see put_message().
+  const auto put = [&](std::size_t offset, const auto& member) {
+    std::memcpy(&message.payload[offset], &member, sizeof(member));
+  };
+  put(offsetof(Expiry, timer) + offsetof(TimerId, index), index);
+  put(offsetof(Expiry, timer) + offsetof(TimerId, generation), timer.generation);
+  put(offsetof(Expiry, missed), missed);
+  put(offsetof(Expiry, deadline), deadline);
   return message;
+}
+
+// Returns how many more messages the turn may have.
+std::size_t Reactor::dispatch_due(std::size_t limit, std::uint64_t tick) {
+  while (limit != 0 && due_until_ && has_due()) {
+    const auto [deadline, order, index] = heap_.front();
+    const Timer& timer = memory_.timers[index];
+    ++queues_[static_cast<std::size_t>(timer.priority)].statistics.dispatched;
+    const std::uint32_t expiries = take_expiry(timer, *due_until_);
+    tick = invoke(expiry_message(index, deadline, expiries), tick);
+    --limit;
+  }
+  due_until_.reset();  // what is left is due in the next turn, too
+  next_look_tick_ = 0;
+  return limit;
 }
 
 Message Reactor::notice_message(std::uint32_t index) {
@@ -729,11 +818,15 @@ void Reactor::dispatch_queued(std::size_t limit, std::uint64_t tick) {
 }
 
 inline void Reactor::dispatch_batch() {
-  std::uint64_t tick = ticks();
+  std::uint64_t tick = ticks_if_needed();
   std::size_t left = turn_limit;
   for (; ready_ != ready_end_; --left) {
     tick = dispatch_ready(tick);
     look_at_timers(tick);
+  }
+  if (due_until_) {
+    left = dispatch_due(left, tick);
+    tick = ticks_if_needed();
   }
   if (waiting_ != 0) {
     dispatch_queued(left, tick);
@@ -752,7 +845,7 @@ std::uint64_t Reactor::to_ticks(Duration duration) const {
 
 void Reactor::set_budget(Duration budget) {
   budget_ = budget;
-  budget_ticks_ = to_ticks(budget);
+  budget_ticks_ = budget == forever ? UINT64_MAX : to_ticks(budget);
 }
 
 // --- Running -----------------------------------------------------------------------------------
@@ -762,9 +855,19 @@ inline Duration Reactor::until_next_deadline(Duration limit) const {
                        : std::min(limit, saturating_sub(heap_.front().deadline, clock_.now()));
 }
 
+// What waits and what is ready are served in one turn: a backlog that outlived it would never get
+// shorter beside descriptors that are always ready, and delay whatever comes.
+std::size_t Reactor::polled_beside_backlog() const {
+  const std::size_t room = turn_limit - std::min(backlog(), turn_limit - least_polled);
+  return std::min(memory_.poll_events.size(), room);
+}
+
 inline Result<std::size_t> Reactor::wait(Duration max_wait) {
   Duration wait{};
-  if (waiting_ == 0) {
+  std::span<hal::PollEvent> events = memory_.poll_events;
+  if (waiting_ != 0) {
+    events = events.first(polled_beside_backlog());
+  } else {
     // Whoever posts after nothing was found here finds the loop asleep, and wakes it.
     asleep_.store(true, std::memory_order_seq_cst);
     if (!heard_from_elsewhere()) {
@@ -776,7 +879,7 @@ inline Result<std::size_t> Reactor::wait(Duration max_wait) {
   if (wait <= Duration::zero()) {
     ++awake_turns_;
   }
-  auto found = poller_.wait(memory_.poll_events, wait);
+  auto found = poller_.wait(events, wait);
   asleep_.store(false, std::memory_order_relaxed);
   now_valid_ = false;
   ++statistics_.turns;
@@ -813,7 +916,7 @@ Result<void> Reactor::turns(std::uint64_t count, Duration max_wait) {
       return std::unexpected(found.error());
     }
     if (!heap_.empty()) {
-      queue_expired();
+      take_due(*found == 0);
     }
     if (*found != 0) {
       take_ready(memory_.poll_events.first(*found));

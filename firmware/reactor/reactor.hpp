@@ -3,10 +3,12 @@
 
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "firmware/reactor/ledger.hpp"
@@ -111,7 +113,8 @@ struct ReactorStatistics {
 /// template.
 class Reactor {
  public:
-  static constexpr std::uint32_t turn_limit = 64;  ///< messages between two looks at the kernel
+  static constexpr std::uint32_t turn_limit = 64;    ///< messages between two looks at the kernel
+  static constexpr std::uint32_t least_polled = 16;  ///< asked of the kernel, whatever waits
   /// How many others a waiting normal message lets pass before it goes first: one more when the
   /// turn is a background message's at that moment.
   static constexpr std::uint32_t normal_patience = 8;
@@ -234,7 +237,9 @@ class Reactor {
   /// The name of the handler that runs at this moment, empty between two: what a watchdog shows of
   /// a loop that does not respond. Any thread.
   [[nodiscard]] std::string_view current_handler() const;
-  /// How long a handler may run before it is noted there; `forever`: no limit.
+  /// How long a handler may run before it is noted there. `forever`: no limit, and unless a timer
+  /// is armed nothing reads the counter around handlers: some nanoseconds less for each message.
+  /// From the next handler on.
   void set_budget(Duration budget);
 
   /// What it was made with.
@@ -311,6 +316,21 @@ class Reactor {
     QueueStatistics statistics;
   };
 
+  /// How many there are of each priority.
+  class CountByPriority {
+   public:
+    void add(Priority priority, int count) {
+      counts_[static_cast<std::size_t>(priority)] += static_cast<std::uint32_t>(count);
+      mixed_ = std::ranges::count(counts_, 0U) < std::ssize(counts_) - 1;
+    }
+    /// More than one priority has any.
+    [[nodiscard]] bool mixed() const { return mixed_; }
+
+   private:
+    std::array<std::uint32_t, priority_count> counts_{};
+    bool mixed_ = false;
+  };
+
   [[nodiscard]] Watch* find(WatchId id) const;
   [[nodiscard]] Timer* find(TimerId id) const;
   [[nodiscard]] Notifier* find(NotifierId id) const;
@@ -324,16 +344,21 @@ class Reactor {
   [[nodiscard]] Result<void> turns(std::uint64_t count, Duration max_wait);
   [[nodiscard]] Result<void> prepare();
   [[nodiscard]] Duration until_next_deadline(Duration limit) const;
+  [[nodiscard]] std::size_t polled_beside_backlog() const;
   [[nodiscard]] Result<std::size_t> wait(Duration max_wait);
   [[nodiscard]] Events wanted(const hal::PollEvent& event);
   [[nodiscard]] bool of_one_priority(std::span<const hal::PollEvent> events) const;
   void take_ready(std::span<const hal::PollEvent> events);
-  void queue_rest();
-  [[nodiscard]] std::uint32_t ready_count() const {
-    return static_cast<std::uint32_t>(ready_end_ - ready_);
+  void take_due(bool alone);
+  [[nodiscard]] bool has_due() const {
+    return !heap_.empty() && heap_.front().deadline <= *due_until_;
   }
+  void queue_rest();
+  [[nodiscard]] bool has_rest() const { return ready_ != ready_end_ || due_until_; }
   void queue_events(std::uint32_t fd, Events events);
   void queue_expired();
+  void append_expired(Instant now);
+  [[nodiscard]] std::uint32_t take_expiry(const Timer& timer, Instant now);
   [[nodiscard]] bool heard_from_elsewhere() const;
   void queue_from_elsewhere();
   void wake();
@@ -348,12 +373,15 @@ class Reactor {
   void dispatch_queued(std::size_t limit, std::uint64_t tick);
   [[nodiscard]] std::uint64_t dispatch(Priority priority, std::uint64_t start);
   [[nodiscard]] std::uint64_t dispatch_ready(std::uint64_t start);
-  [[nodiscard]] Message expiry_message(std::uint32_t index);
+  [[nodiscard]] std::size_t dispatch_due(std::size_t limit, std::uint64_t tick);
+  [[nodiscard]] Message expiry_message(std::uint32_t index, Instant deadline,
+                                       std::uint32_t expiries);
   [[nodiscard]] Message notice_message(std::uint32_t index);
   [[nodiscard]] Message ready_message(const Watch& watch, std::uint64_t token, Events events);
   [[nodiscard]] std::uint64_t invoke(const Message& message, std::uint64_t start);
   void look_at_timers(std::uint64_t tick);
-  void note_overrun(Handler handler, std::uint64_t taken);
+  [[nodiscard]] std::uint64_t ticks_if_needed() const;
+  void note_overrun(Handler handler, std::uint64_t start, std::uint64_t end);
   void free_message(std::uint32_t item);
   [[nodiscard]] Exit finish();
   /// Whether it was a post.
@@ -382,12 +410,15 @@ class Reactor {
   std::uint32_t change_count_ = 0;
 
   std::array<Queue, priority_count> queues_;
-  std::uint32_t waiting_ = 0;                               ///< bit p: queue p has messages
-  std::array<std::uint32_t, priority_count> watches_of_{};  ///< by priority
-  bool mixed_priorities_ = false;                           ///< several of them are not 0
+  std::uint32_t waiting_ = 0;  ///< bit p: queue p has messages
+  CountByPriority watches_of_;
+  CountByPriority timers_of_;
   /// What is ready and neither dispatched nor queued yet: all of one priority, or none.
   const hal::PollEvent* ready_ = nullptr;
   const hal::PollEvent* ready_end_ = nullptr;
+  /// Timers due by then run straight from the heap: all are of one priority, and nothing else
+  /// waits.
+  std::optional<Instant> due_until_;
 
   std::uint64_t cycle_rate_ = 0;  ///< ticks a microsecond; 0: ticks are the clock's nanoseconds
   Duration budget_ = default_budget;

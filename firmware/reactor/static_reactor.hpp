@@ -31,7 +31,8 @@ struct ReactorParts {
   std::array<Reactor::Watch, Limits.fds> watches;
   std::array<std::uint32_t, Limits.fds> changes;
   std::array<Reactor::Timer, Limits.timers> timers;
-  std::array<TimerHeap::Entry, Limits.timers> heap;
+  alignas(
+      TimerHeap::alignment) std::array<TimerHeap::Entry, Limits.timers + TimerHeap::padding> heap;
   std::array<std::uint32_t, Limits.timers> heap_positions;
   std::array<Reactor::Notifier, Limits.notifiers> notifiers;
   std::array<Message, message_slots> messages;

@@ -14,10 +14,10 @@ TimerHeap::TimerHeap(std::span<Entry> entries, std::span<std::uint32_t> position
 
 void TimerHeap::insert(std::uint32_t timer, Instant deadline) {
   const Entry entry{.deadline = deadline, .order = next_order_++, .timer = timer};
-  std::uint32_t position = positions_[timer];
+  const std::uint32_t position = positions_[timer];
   if (position == absent) {
-    sift_up(size_++, entry);
-  } else if (position > 0 && before(entry, entries_[(position - 1) / arity])) {
+    sift_up(end_++, entry);
+  } else if (position > first && before(entry, entries_[parent(position)])) {
     sift_up(position, entry);
   } else {
     sift_down(position, entry);
@@ -26,15 +26,23 @@ void TimerHeap::insert(std::uint32_t timer, Instant deadline) {
 
 void TimerHeap::erase(std::uint32_t timer) {
   const std::uint32_t position = positions_[timer];
-  if (position == absent) {
+  if (position != absent) {
+    positions_[timer] = absent;
+    fill(position);
+  }
+}
+
+void TimerHeap::pop() {
+  positions_[front().timer] = absent;
+  fill(first);
+}
+
+void TimerHeap::fill(std::uint32_t position) {
+  const Entry last = entries_[--end_];
+  if (position == end_) {
     return;
   }
-  positions_[timer] = absent;
-  const Entry last = entries_[--size_];
-  if (position == size_) {
-    return;
-  }
-  if (position > 0 && before(last, entries_[(position - 1) / arity])) {
+  if (position > first && before(last, entries_[parent(position)])) {
     sift_up(position, last);
   } else {
     sift_down(position, last);
@@ -42,28 +50,25 @@ void TimerHeap::erase(std::uint32_t timer) {
 }
 
 void TimerHeap::sift_up(std::uint32_t position, const Entry& entry) {
-  while (position > 0) {
-    const std::uint32_t parent = (position - 1) / arity;
-    if (!before(entry, entries_[parent])) {
-      break;
-    }
-    place(position, entries_[parent]);
-    position = parent;
+  while (position > first && before(entry, entries_[parent(position)])) {
+    place(position, entries_[parent(position)]);
+    position = parent(position);
   }
   place(position, entry);
 }
 
 void TimerHeap::sift_down(std::uint32_t position, const Entry& entry) {
   for (;;) {
-    const std::uint32_t first = position * arity + 1;
-    if (first >= size_) {
-      break;
-    }
-    std::uint32_t least = first;
-    for (std::uint32_t child = first + 1; child < std::min(first + arity, size_); ++child) {
-      if (before(entries_[child], entries_[least])) {
-        least = child;
+    const std::uint32_t child = children(position);
+    std::uint32_t least = child;
+    if (child + arity <= end_) [[likely]] {
+      least = earlier(earlier(child, child + 1), earlier(child + 2, child + 3));
+    } else if (child < end_) {
+      for (std::uint32_t other = child + 1; other < end_; ++other) {
+        least = earlier(least, other);
       }
+    } else {
+      break;
     }
     if (!before(entries_[least], entry)) {
       break;

@@ -36,7 +36,12 @@ class Loop {
                           sizeof(StaticReactor<ReactorLimits{.timers = 1000}>)) /
       1000;
 
-  Loop() { or_exit(reactor.open(), "loop"); }
+  Loop() {
+    or_exit(reactor.open(), "loop");
+#ifdef MILLRACE_BENCH_UNMEASURED
+    reactor.set_budget(forever);
+#endif
+  }
 
   class Watch {
    public:

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <functional>
 #include <gtest/gtest.h>
+#include <initializer_list>
 #include <thread>
 #include <vector>
 
@@ -203,6 +204,131 @@ TYPED_TEST(Order, an_urgent_timer_that_expires_meanwhile_runs_before_those_that_
   trace = &three.trace;
   three.loop.arm_after(*three.loop.add_timer(expired, urgent), 1ms);
   EXPECT_EQ(three.run(), "ready timer ready ready");
+}
+
+// Three timers that are due, and nothing else: they run without being queued.
+template <class PollerType>
+class ThreeDue {
+ public:
+  explicit ThreeDue(std::function<void(ThreeDue&)> act) : act_(std::move(act)) {
+    for (auto& id : ids) {
+      id = *loop.add_timer(handler_);
+      loop.arm_after(id, 1ms);
+    }
+    clock.advance(2ms);
+  }
+  [[nodiscard]] std::string run() {
+    loop.turn_now();
+    return std::string(trace.text());
+  }
+
+  FakeClock clock;
+  Loop<PollerType> loop{clock};
+  Trace trace;
+  std::array<TimerId, 3> ids;
+
+ private:
+  std::function<void(ThreeDue&)> act_;
+  bool acted_ = false;
+  On<std::function<void(const Message&)>> handler_{[this](const Message& message) {
+    const TimerId id = message.expiry().timer;
+    trace.add(id == ids[0] ? "a" : id == ids[1] ? "b" : "c");
+    if (!acted_) {
+      acted_ = true;
+      act_(*this);
+    }
+  }};
+};
+
+TYPED_TEST(Order, what_a_handler_posts_runs_after_the_timers_that_are_due) {
+  Trace* trace = nullptr;
+  On posted{[&](const Message& message) { trace->add(message.value); }};
+  ThreeDue<TypeParam> three([&](auto& all) {
+    ASSERT_TRUE(all.loop.post(posted, at(background, 3)));
+    ASSERT_TRUE(all.loop.post(posted, at(normal, 2)));
+    ASSERT_TRUE(all.loop.post(posted, at(urgent, 1)));
+  });
+  trace = &three.trace;
+  EXPECT_EQ(three.run(), "a 1 b c 2 3");
+}
+
+TYPED_TEST(Order, a_due_timer_that_another_cancels_moves_or_removes_does_not_run) {
+  for (const auto& act : std::initializer_list<std::function<void(ThreeDue<TypeParam>&)>>{
+           [](auto& all) { all.loop.cancel(all.ids[1]); },
+           [](auto& all) { all.loop.arm_after(all.ids[1], 1ms); },
+           [](auto& all) { all.loop.remove_timer(all.ids[1]); }}) {
+    ThreeDue<TypeParam> three(act);
+    EXPECT_EQ(three.run(), "a c");
+  }
+}
+
+TYPED_TEST(Order, a_timer_armed_for_the_past_runs_behind_those_that_are_due) {
+  for (const Duration delay : {-5ms, 0ms}) {
+    ThreeDue<TypeParam> three([&](auto& all) { all.loop.arm_after(all.ids[0], delay); });
+    EXPECT_EQ(three.run(), "a b c a");
+  }
+}
+
+TYPED_TEST(Order, quitting_lets_those_run_that_are_due_already) {
+  ThreeDue<TypeParam> three([](auto& all) { all.loop.quit(); });
+  EXPECT_EQ(three.run(), "a b c");
+  EXPECT_FALSE(*three.loop.turn(0ns));
+}
+
+TYPED_TEST(Order, due_timers_of_several_priorities_run_in_their_order) {
+  FakeClock clock;
+  Loop<TypeParam> loop(clock);
+  Trace trace;
+  On expired{[&](const Message& message) { trace.add(static_cast<unsigned>(message.priority)); }};
+  for (const Priority priority : {background, normal, urgent}) {
+    loop.arm_after(*loop.add_timer(expired, priority), 0ns);
+  }
+  loop.turn_now();
+  EXPECT_EQ(trace, "0 1 2");
+}
+
+TYPED_TEST(Order, a_periodic_timer_among_those_that_are_due_runs_once_and_tells_what_it_missed) {
+  Trace trace;
+  ThreeDue<TypeParam> three([](auto&) {});
+  On tick{[&](const Message& message) { trace.add(message.expiry().missed); }};
+  three.loop.arm_every(*three.loop.add_timer(tick), 1ms, three.clock.now() - 2ms);
+  EXPECT_EQ(three.run(), "a b c");
+  EXPECT_EQ(trace, "2");
+  three.clock.advance(1ms);
+  EXPECT_EQ(three.run(), "a b c");
+  EXPECT_EQ(trace, "2 0");
+}
+
+TYPED_TEST(Order, one_turn_runs_64_due_timers_and_no_more) {
+  FakeClock clock;
+  Loop<TypeParam, ReactorLimits{.timers = 100}> loop(clock);
+  int runs = 0;
+  On expired{[&](const Message&) { ++runs; }};
+  for (int i = 0; i < 100; ++i) {
+    loop.arm_after(*loop.add_timer(expired), 0ns);
+  }
+  loop.turn_now();
+  EXPECT_EQ(runs, 64);
+  loop.turn_now();
+  EXPECT_EQ(runs, 100);
+}
+
+TYPED_TEST(Order, a_backlog_gets_shorter_beside_descriptors_that_are_always_ready) {
+  Loop<TypeParam, ReactorLimits{.fds = 256, .poll_batch = Reactor::turn_limit}> loop;
+  std::array<Pair, 100> pipes;
+  On flood{[](const Message&) {}};
+  for (Pair& pipe : pipes) {
+    pipe = make_pipe();
+    put(pipe.far, "x");
+    ASSERT_TRUE(loop.watch(pipe.near.get(), Events::readable, flood));
+  }
+  for (int i = 0; i < 40; ++i) {
+    ASSERT_TRUE(loop.post(flood));
+  }
+  for (int turn = 0; turn < 4; ++turn) {
+    loop.turn_now();
+  }
+  EXPECT_EQ(loop.statistics().queues[static_cast<std::size_t>(normal)].depth, 0U);
 }
 
 TYPED_TEST(Order, a_ready_descriptor_that_another_removes_or_hushes_is_not_served) {

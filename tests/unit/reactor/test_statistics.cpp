@@ -103,6 +103,61 @@ TEST_F(Statistics, a_budget_of_forever_is_none_and_of_zero_or_less_is_the_smalle
   EXPECT_EQ(loop.ledger().total(), 1U);
 }
 
+/// Counts how often it is asked.
+class CountingClock final : public hal::Clock {
+ public:
+  [[nodiscard]] Instant now() const override {
+    ++readings;
+    return time;
+  }
+  mutable int readings = 0;
+  Instant time{1s};
+};
+
+TEST(StatisticsWithoutABudget, need_no_clock_until_a_timer_is_armed) {
+  CountingClock clock;
+  StaticReactor<ReactorLimits{}> reactor(clock);
+  ASSERT_TRUE(reactor.open());
+  On handler{[](const Message&) {}};
+  const auto readings_of_10_posts = [&] {
+    for (int i = 0; i < 10; ++i) {
+      EXPECT_TRUE(reactor.post(handler));
+    }
+    clock.readings = 0;
+    EXPECT_TRUE(reactor.turn(0ns));
+    return clock.readings;
+  };
+  EXPECT_GE(readings_of_10_posts(), 10);
+  reactor.set_budget(forever);
+  EXPECT_EQ(readings_of_10_posts(), 0);
+
+  // One that a handler arms is looked at in the same turn.
+  int expired = 0;
+  On on_timer{[&](const Message&) { ++expired; }};
+  const auto timer = reactor.add_timer(on_timer);
+  On arms{[&](const Message&) {
+    reactor.arm_after(*timer, 5ms);
+    clock.time += 6ms;
+  }};
+  ASSERT_TRUE(reactor.post(arms));
+  ASSERT_TRUE(reactor.post(handler));
+  ASSERT_TRUE(reactor.turn(0ns));
+  EXPECT_EQ(expired, 1);
+  EXPECT_EQ(readings_of_10_posts(), 0);
+}
+
+TEST_F(Statistics, a_budget_that_a_handler_sets_is_for_the_handlers_after_it) {
+  loop.set_budget(forever);
+  On sets{[&](const Message&) {
+    clock.advance(5ms);
+    loop.set_budget(1ms);
+  }};
+  ASSERT_TRUE(loop.post(sets));
+  ASSERT_TRUE(loop.post(slow, at(normal, 2'000'000)));
+  loop.turn_now();
+  EXPECT_EQ(loop.ledger().total(), 1U);
+}
+
 TEST(StatisticsOfTheCycleCounter, know_forever_and_what_a_busy_handler_took) {
   Loop<Epoll> loop;  // the real clock
   const hal::SystemClock clock;

@@ -16,7 +16,7 @@ namespace {
 
 template <std::size_t N>
 struct Heap {
-  std::array<TimerHeap::Entry, N> entries;
+  std::array<TimerHeap::Entry, N + TimerHeap::padding> entries;
   std::array<std::uint32_t, N> positions;
   TimerHeap heap{entries, positions};
 };
@@ -52,7 +52,7 @@ class TimerHeapOf : public ::testing::TestWithParam<std::uint32_t> {};
 
 TEST_P(TimerHeapOf, any_size_agrees_with_the_model_after_each_of_100000_operations) {
   const std::uint32_t timers = GetParam();
-  std::vector<TimerHeap::Entry> entries(timers);
+  std::vector<TimerHeap::Entry> entries(timers + TimerHeap::padding);
   std::vector<std::uint32_t> positions(timers);
   TimerHeap heap(entries, positions);
   Model model;
