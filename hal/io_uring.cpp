@@ -29,8 +29,14 @@ void unmap(std::span<std::byte>& memory) {
   }
 }
 
+/// What the kernel has put there, suitably aligned.
+template <class T>
+T* at(std::span<std::byte> memory, std::size_t offset) {
+  return static_cast<T*>(static_cast<void*>(&memory[offset]));
+}
+
 std::uint32_t* number_at(std::span<std::byte> memory, std::uint32_t offset) {
-  return reinterpret_cast<std::uint32_t*>(memory.data() + offset);
+  return at<std::uint32_t>(memory, offset);
 }
 
 }  // namespace
@@ -75,7 +81,7 @@ Result<void> IoUring::set_up(std::size_t calls, const Wakeup& wakeup) {
   submission_mask_ = params.sq_entries - 1;
   completion_head_ = number_at(rings_, cq.head);
   completion_tail_ = number_at(rings_, cq.tail);
-  completions_ = rings_.data() + cq.cqes;
+  completions_ = at<const io_uring_cqe>(rings_, cq.cqes);
   completion_mask_ = params.cq_entries - 1;
   return {};
 }
@@ -112,7 +118,7 @@ bool IoUring::start(const FileRequest& request, std::uint64_t token) {
   // Each is taken by the kernel before this returns: there is always room.
   const std::uint32_t tail = *submission_tail_;
   const std::uint32_t place = tail & submission_mask_;
-  reinterpret_cast<io_uring_sqe*>(entries_.data())[place] = entry;
+  at<io_uring_sqe>(entries_, 0)[place] = entry;
   submission_array_[place] = place;
   std::atomic_ref(*submission_tail_).store(tail + 1, std::memory_order_release);
   long taken = 0;
@@ -134,7 +140,7 @@ std::optional<FileRing::Done> IoUring::next() {
   if (head == std::atomic_ref(*completion_tail_).load(std::memory_order_acquire)) {
     return std::nullopt;
   }
-  const auto& done = reinterpret_cast<const io_uring_cqe*>(completions_)[head & completion_mask_];
+  const io_uring_cqe& done = completions_[head & completion_mask_];
   const Done result{.token = done.user_data,
                     .reply = {.result = std::max(done.res, 0), .error = std::max(-done.res, 0)}};
   std::atomic_ref(*completion_head_).store(head + 1, std::memory_order_release);

@@ -13,6 +13,8 @@
 #include "hal/file_system.hpp"
 #include "hal/wakeup.hpp"
 
+struct io_uring_cqe;  // linux/io_uring.h
+
 namespace millrace::hal {
 
 /// Has the kernel carry out calls to the file system by itself. An interface, so that tests can
@@ -74,7 +76,7 @@ class IoUring final : public FileRing {
   std::uint32_t submission_mask_ = 0;
   std::uint32_t* completion_head_ = nullptr;
   std::uint32_t* completion_tail_ = nullptr;
-  std::byte* completions_ = nullptr;
+  const io_uring_cqe* completions_ = nullptr;
   std::uint32_t completion_mask_ = 0;
 };
 

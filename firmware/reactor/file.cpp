@@ -20,7 +20,7 @@ std::string_view folder_of(std::string_view path) {
 
 }  // namespace
 
-Result<std::uint64_t> FileOutcome::result() const {
+Result<std::size_t> FileOutcome::result() const {
   if (error != 0) {
     return fail(error, hal::name_of(call));
   }
@@ -204,7 +204,7 @@ std::span<std::byte> File::put_path(std::string_view path, std::string_view suff
 
 std::span<std::byte> File::next_bytes() const {
   const std::span<std::byte> buffer = offload_.work(job_).buffer;
-  return buffer.first(std::min<std::uint64_t>(buffer.size(), length_ - outcome_.count));
+  return buffer.first(std::min(buffer.size(), length_ - outcome_.count));
 }
 
 void File::next(Phase phase) {
@@ -289,7 +289,7 @@ void File::on_success(std::int64_t result) {
     case Phase::writing:
     case Phase::appending:
     case Phase::filling:
-      on_transferred(static_cast<std::uint64_t>(result));
+      on_transferred(static_cast<std::size_t>(result));
       break;
     case Phase::mending:
       torn_ = false;
@@ -345,7 +345,7 @@ void File::on_success(std::int64_t result) {
   }
 }
 
-void File::on_transferred(std::uint64_t count) {
+void File::on_transferred(std::size_t count) {
   const bool reads = phase_ == Phase::reading;
   if (reads && !cancelled_) {
     std::ranges::copy(offload_.work(job_).buffer.first(count),

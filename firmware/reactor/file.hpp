@@ -19,7 +19,7 @@ namespace millrace {
 
 /// Payload of the message that ends a File's operation, of kind posted.
 struct FileOutcome {
-  std::uint64_t count = 0;                    ///< bytes read or written
+  std::size_t count = 0;                      ///< bytes read or written
   std::int32_t error = 0;                     ///< errno of what failed first, 0: it went well
   hal::FileCall call = hal::FileCall::close;  ///< what failed
   bool torn = false;      ///< append: part of it is in the file, as that could not be taken back
@@ -27,7 +27,7 @@ struct FileOutcome {
   bool left_behind = false;  ///< replace: PATH.new could not be removed
 
   /// The count, or what failed.
-  [[nodiscard]] Result<std::uint64_t> result() const;
+  [[nodiscard]] Result<std::size_t> result() const;
 };
 
 /// A regular file, for the loop: each operation is carried out by a worker of an Offload, in its
@@ -150,7 +150,7 @@ class File {
   [[nodiscard]] std::span<std::byte> next_bytes() const;
   void on_step(const Message& message);
   void on_success(std::int64_t result);
-  void on_transferred(std::uint64_t count);
+  void on_transferred(std::size_t count);
   void on_failure(int error);
   void note_failure(int error);
   void end();
@@ -169,7 +169,7 @@ class File {
   JobId job_;
   Handler done_;
   std::uint64_t offset_ = 0;
-  std::uint64_t length_ = 0;
+  std::size_t length_ = 0;
   std::span<std::byte> into_;
   std::span<const std::byte> from_;
   FileOutcome outcome_;

@@ -16,7 +16,7 @@
 
 namespace millrace {
 
-/// What the functions below return: to be awaited. Result<std::uint64_t>, the bytes read or
+/// What the functions below return: to be awaited. Result<std::size_t>, the bytes read or
 /// written. Errors as of the operation, and of Deadline. If its time is up or the task ends,
 /// what was begun is taken back or goes on as of File::cancel(): memory that was given, a part of
 /// the task's frame, say, is not touched any more.
@@ -39,7 +39,7 @@ class [[nodiscard]] TaskFile final : public TaskWait {
     waits_ = begun_.has_value();
     return waits_;
   }
-  [[nodiscard]] Result<std::uint64_t> await_resume() {
+  [[nodiscard]] Result<std::size_t> await_resume() {
     stop();
     if (!begun_) {
       return std::unexpected(begun_.error());

@@ -197,7 +197,7 @@ struct FileTest : ::testing::TestWithParam<Backend> {
     }
   }
   [[nodiscard]] std::string content() const {
-    std::string text(std::filesystem::file_size(path), '?');
+    std::string text(static_cast<std::size_t>(std::filesystem::file_size(path)), '?');
     std::ifstream(path).read(text.data(), static_cast<std::streamsize>(text.size()));
     return text;
   }

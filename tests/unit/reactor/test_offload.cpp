@@ -80,7 +80,7 @@ struct OffloadTest : ::testing::Test {
   /// Turns until the trace has so many words.
   void turn_until(std::size_t words) {
     const auto count = [&] {
-      return trace.text().empty() ? 0U : 1 + std::ranges::count(trace.text(), ' ');
+      return trace.text().empty() ? 0 : 1 + std::ranges::count(trace.text(), ' ');
     };
     while (std::cmp_less(count(), words)) {
       ASSERT_TRUE(loop.turn());
