@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "firmware/reactor/channel_notifier.hpp"
 #include "firmware/reactor/reactor.hpp"
 
 namespace millrace {
@@ -73,15 +74,9 @@ class Channel {
   /// are announced at once. Errors: EALREADY (it is open), as of Reactor::add_notifier().
   [[nodiscard]] Result<void> open(Reactor& reactor, Handler handler,
                                   Priority priority = Priority::normal) {
-    if (reactor_ != nullptr) {
-      return fail(EALREADY, "the channel is open already", "close it first");
+    if (auto opened = notifier_.open(reactor, handler, priority); !opened) {
+      return opened;
     }
-    const auto notifier = reactor.add_notifier(handler, priority);
-    if (!notifier) {
-      return std::unexpected(notifier.error());
-    }
-    reactor_ = &reactor;
-    notifier_ = *notifier;
     if (!empty()) {
       announce();
     }
@@ -89,12 +84,7 @@ class Channel {
   }
 
   /// The handler is not called any more; what waits stays. Does nothing if it is not open.
-  void close() {
-    if (reactor_ != nullptr) {
-      reactor_->remove_notifier(notifier_);
-      reactor_ = nullptr;
-    }
-  }
+  void close() { notifier_.close(); }
 
   /// Adds an element, or does what the policy says, and returns which. Not open: the same, but
   /// nobody is told. Coalescing looks at each that waits, newest first; otherwise O(1).
@@ -139,8 +129,8 @@ class Channel {
   /// Has the handler called again although nothing was pushed: for one that leaves elements, so
   /// that others run in between. They are not announced by themselves.
   void announce() {
-    if (reactor_ != nullptr) {
-      reactor_->raise(notifier_);
+    if (notifier_.is_open()) {
+      notifier_.raise();
     }
   }
 
@@ -159,8 +149,7 @@ class Channel {
     --size_;
   }
 
-  Reactor* reactor_ = nullptr;
-  NotifierId notifier_;
+  ChannelNotifier notifier_;
   std::uint32_t first_ = 0;
   std::uint32_t size_ = 0;
   ChannelStatistics statistics_;

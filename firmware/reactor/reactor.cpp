@@ -276,6 +276,7 @@ void Reactor::note_change(std::uint32_t fd) {
 void Reactor::apply_changes() {
   for (const std::uint32_t fd : memory_.changes.first(change_count_)) {
     Watch& watch = memory_.watches[fd];
+    const WatchId id{.fd = static_cast<std::int32_t>(fd), .generation = watch.generation};
     watch.changed = false;
     if (watch.interest == watch.registered) {
       // Nothing to tell: changed and changed back.
@@ -284,8 +285,7 @@ void Reactor::apply_changes() {
       // will report it as stale if a dup keeps it alive.
       (void)poller_.remove(static_cast<int>(fd));
       watch.registered = Events::none;
-    } else if (tell_poller({.fd = static_cast<std::int32_t>(fd), .generation = watch.generation},
-                           watch.registered, watch.interest)) {
+    } else if (tell_poller(id, watch.registered, watch.interest)) {
       watch.registered = watch.interest;
     } else {
       // Closed without being removed: the owner learns of it as of any other error, once.
@@ -293,7 +293,7 @@ void Reactor::apply_changes() {
       queue_events(fd, Events::error);
     }
     if (watch.registered != Events::none) {
-      watch.settled = token({.fd = static_cast<std::int32_t>(fd), .generation = watch.generation});
+      watch.settled = token(id);
     }
   }
   change_count_ = 0;

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "firmware/reactor/channel_notifier.hpp"
 #include "firmware/reactor/reactor.hpp"
 #include "hal/spsc_queue.hpp"
 
@@ -38,15 +39,9 @@ class SpscChannel {
   /// Errors: EALREADY (it is open), as of Reactor::add_notifier().
   [[nodiscard]] Result<void> open(Reactor& reactor, Handler handler,
                                   Priority priority = Priority::normal) {
-    if (reactor_ != nullptr) {
-      return fail(EALREADY, "the channel is open already", "close it first");
+    if (auto opened = notifier_.open(reactor, handler, priority); !opened) {
+      return opened;
     }
-    const auto notifier = reactor.add_notifier(handler, priority);
-    if (!notifier) {
-      return std::unexpected(notifier.error());
-    }
-    reactor_ = &reactor;
-    notifier_ = *notifier;
     announced_.store(!queue_.empty(), std::memory_order_relaxed);
     if (!queue_.empty()) {
       announce();
@@ -55,12 +50,7 @@ class SpscChannel {
   }
 
   /// The handler is not called any more. Reader only.
-  void close() {
-    if (reactor_ != nullptr) {
-      reactor_->remove_notifier(notifier_);
-      reactor_ = nullptr;
-    }
-  }
+  void close() { notifier_.close(); }
 
   /// Appends an element; false, and counted, when N wait already. Writer only, once it is open.
   [[nodiscard]] bool push(const T& element) {
@@ -70,7 +60,7 @@ class SpscChannel {
     }
     // In one order with pop(): either it finds the element, or this finds its announcement gone.
     if (!announced_.exchange(true, std::memory_order_seq_cst)) {
-      reactor_->raise_from_any_thread(notifier_);
+      notifier_.raise_from_any_thread();
     }
     return true;
   }
@@ -91,7 +81,7 @@ class SpscChannel {
   }
 
   /// Has the handler called again, so that others run in between. Reader only.
-  void announce() { reactor_->raise(notifier_); }
+  void announce() { notifier_.raise(); }
 
   /// Elements that wait: a snapshot. Any thread.
   [[nodiscard]] std::size_t size() const { return queue_.size(); }
@@ -100,8 +90,7 @@ class SpscChannel {
   [[nodiscard]] std::uint64_t refused() const { return refused_.load(std::memory_order_relaxed); }
 
  private:
-  Reactor* reactor_ = nullptr;
-  NotifierId notifier_;
+  ChannelNotifier notifier_;
   std::atomic<bool> announced_ = false;  ///< the handler has been or will be called for what waits
   std::atomic<std::uint64_t> refused_ = 0;
   SpscQueue<T, N> queue_;
