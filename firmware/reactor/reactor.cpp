@@ -290,6 +290,9 @@ void Reactor::apply_changes() {
     } else {
       // Closed without being removed: the owner learns of it as of any other error, once.
       watch.registered = watch.interest = Events::none;
+      if (has_rest()) {
+        queue_rest();
+      }
       queue_events(fd, Events::error);
     }
     if (watch.registered != Events::none) {
@@ -352,6 +355,9 @@ Result<TimerId> Reactor::add_timer(Handler handler, Priority priority) {
   timer.in_use = true;
   ++statistics_.timers;
   timers_of_.add(priority, +1);
+  if (due_until_ && timers_of_.mixed()) [[unlikely]] {
+    queue_rest();  // it may have to go before some of those
+  }
   return id;
 }
 
@@ -430,7 +436,7 @@ inline std::uint32_t Reactor::take_expiry(const Timer& timer, Instant now) {
     // next + passed periods is not after now, so only the last step can pass the end of time.
     next = saturating_add(next + timer.period * passed, timer.period);
     expiries += static_cast<std::uint64_t>(passed) + 1;
-  } while (next <= now);
+  } while (next <= now && next != never);
   if (next == never) {
     heap_.pop();
   } else {
@@ -643,6 +649,7 @@ inline void Reactor::take_ready(std::span<const hal::PollEvent> events) {
 }
 
 void Reactor::take_due(bool alone) {
+  due_until_.reset();  // what the last turn left there is due now as well
   if (!alone || waiting_ != 0 || timers_of_.mixed()) {
     queue_expired();
     return;
@@ -787,15 +794,20 @@ inline Message Reactor::expiry_message(std::uint32_t index, Instant deadline,
 
 // Returns how many more messages the turn may have.
 std::size_t Reactor::dispatch_due(std::size_t limit, std::uint64_t tick) {
-  while (limit != 0 && due_until_ && has_due()) {
+  bool first = true;
+  for (; limit != 0 && due_until_ && has_due(); --limit, first = false) {
     const auto [deadline, order, index] = heap_.front();
     const Timer& timer = memory_.timers[index];
     ++queues_[static_cast<std::size_t>(timer.priority)].statistics.dispatched;
-    const std::uint32_t expiries = take_expiry(timer, *due_until_);
+    // Periods may have passed while others ran.
+    const bool current = first || timer.period == Duration::zero();
+    const Instant now = current ? *due_until_ : std::max(*due_until_, clock_.now());
+    const std::uint32_t expiries = take_expiry(timer, now);
     tick = invoke(expiry_message(index, deadline, expiries), tick);
-    --limit;
   }
-  due_until_.reset();  // what is left is due in the next turn, too
+  if (due_until_ && !has_due()) {
+    due_until_.reset();
+  }  // else what is left goes before what is queued until the next turn takes it
   next_look_tick_ = 0;
   return limit;
 }
@@ -856,9 +868,14 @@ inline Duration Reactor::until_next_deadline(Duration limit) const {
 }
 
 // What waits and what is ready are served in one turn: a backlog that outlived it would never get
-// shorter beside descriptors that are always ready, and delay whatever comes.
+// shorter beside descriptors that are always ready, and delay whatever comes. What all descriptors
+// go before does not count: a flood of it would get the turns that are theirs.
 std::size_t Reactor::polled_beside_backlog() const {
-  const std::size_t room = turn_limit - std::min(backlog(), turn_limit - least_polled);
+  std::uint32_t ahead = 0;
+  for (std::size_t i = 0; i <= watches_of_.least_urgent(); ++i) {
+    ahead += queues_[i].statistics.depth;
+  }
+  const std::size_t room = turn_limit - std::min(ahead, turn_limit - least_polled);
   return std::min(memory_.poll_events.size(), room);
 }
 

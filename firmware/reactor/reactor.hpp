@@ -47,7 +47,8 @@ struct Exit {
 };
 
 /// One priority's queue, in numbers. Descriptors that are served straight from the poller's array,
-/// as nothing else waits, count as dispatched, but not as waiting.
+/// and timers that run straight from the heap, as nothing else waits, count as dispatched, but not
+/// as waiting.
 struct QueueStatistics {
   std::uint32_t depth = 0;       ///< messages waiting now
   std::uint32_t high_water = 0;  ///< the most that ever waited
@@ -86,7 +87,8 @@ struct ReactorStatistics {
 ///       └────── expired meanwhile are queued
 ///
 /// (Where nothing waits and all that is ready has one priority, 4 leaves it in the poller's array,
-/// and 6 serves it from there, until something else is queued: the order is the same.)
+/// and 6 serves it from there, until something else is queued: the order is the same. So it is with
+/// due timers where nothing else waits and all timers have one priority.)
 ///
 /// Order. Urgent messages run before normal ones, normal before background; first in, first out
 /// within one priority. Still nothing starves: while it waits at the head of its queue, a normal
@@ -239,7 +241,7 @@ class Reactor {
   [[nodiscard]] std::string_view current_handler() const;
   /// How long a handler may run before it is noted there. `forever`: no limit, and unless a timer
   /// is armed nothing reads the counter around handlers: some nanoseconds less for each message.
-  /// From the next handler on.
+  /// From the next handler on; the one that sets it may be measured by it already.
   void set_budget(Duration budget);
 
   /// What it was made with.
@@ -325,6 +327,14 @@ class Reactor {
     }
     /// More than one priority has any.
     [[nodiscard]] bool mixed() const { return mixed_; }
+    /// The last priority that has any; the first if none has.
+    [[nodiscard]] std::size_t least_urgent() const {
+      std::size_t last = counts_.size() - 1;
+      while (last > 0 && counts_[last] == 0) {
+        --last;
+      }
+      return last;
+    }
 
    private:
     std::array<std::uint32_t, priority_count> counts_{};

@@ -299,6 +299,44 @@ TYPED_TEST(Order, a_periodic_timer_among_those_that_are_due_runs_once_and_tells_
   EXPECT_EQ(trace, "2 0");
 }
 
+TYPED_TEST(Order, an_urgent_timer_made_among_those_that_are_due_runs_before_them_once_it_expires) {
+  Trace* trace = nullptr;
+  On expired{[&](const Message&) { trace->add("urgent"); }};
+  ThreeDue<TypeParam> three([&](auto& all) {
+    all.loop.arm_after(*all.loop.add_timer(expired, urgent), 1ms);
+    all.clock.advance(1ms);
+  });
+  trace = &three.trace;
+  EXPECT_EQ(three.run(), "a urgent b c");
+}
+
+TYPED_TEST(Order, periods_that_pass_while_other_due_timers_run_are_missed_and_not_made_up_for) {
+  FakeClock clock;
+  Loop<TypeParam> loop(clock);
+  Trace trace;
+  On slow{[&](const Message&) { clock.advance(5ms); }};
+  On tick{[&](const Message& message) { trace.add(message.expiry().missed); }};
+  loop.arm_after(*loop.add_timer(slow), 0ns);
+  loop.arm_every(*loop.add_timer(tick), 1ms, clock.now());
+  loop.turn_now(2);
+  EXPECT_EQ(trace, "5");
+}
+
+TYPED_TEST(Order, what_is_posted_between_turns_runs_after_the_timers_that_a_full_turn_left) {
+  FakeClock clock;
+  Loop<TypeParam, ReactorLimits{.timers = 100}> loop(clock);
+  int expired = 0;
+  On timer{[&](const Message&) { ++expired; }};
+  On posted{[&](const Message&) { EXPECT_EQ(expired, 66); }};
+  for (int i = 0; i < 66; ++i) {
+    loop.arm_after(*loop.add_timer(timer), 0ns);
+  }
+  loop.turn_now();
+  ASSERT_TRUE(loop.post(posted));
+  loop.turn_now();
+  EXPECT_EQ(loop.statistics().queues[static_cast<std::size_t>(normal)].dispatched, 67U);
+}
+
 TYPED_TEST(Order, one_turn_runs_64_due_timers_and_no_more) {
   FakeClock clock;
   Loop<TypeParam, ReactorLimits{.timers = 100}> loop(clock);
@@ -329,6 +367,57 @@ TYPED_TEST(Order, a_backlog_gets_shorter_beside_descriptors_that_are_always_read
     loop.turn_now();
   }
   EXPECT_EQ(loop.statistics().queues[static_cast<std::size_t>(normal)].depth, 0U);
+}
+
+TYPED_TEST(Order, a_flood_of_background_posts_takes_no_turns_from_descriptors_that_are_ready) {
+  Loop<TypeParam, ReactorLimits{.fds = 256, .messages = 128, .poll_batch = Reactor::turn_limit}>
+      loop;
+  std::array<Pair, 100> pipes;
+  std::array<int, 256> served{};
+  On ready{[&](const Message& message) {
+    ++served.at(static_cast<std::size_t>(message.ready().watch.fd));
+  }};
+  for (Pair& pipe : pipes) {
+    pipe = make_pipe();
+    put(pipe.far, "x");
+    ASSERT_TRUE(loop.watch(pipe.near.get(), Events::readable, ready));
+  }
+  int flooded = 0;
+  On flood{[&](const Message& message) {
+    ++flooded;
+    ASSERT_TRUE(loop.post(message.handler, message));
+  }};
+  for (int i = 0; i < 60; ++i) {
+    ASSERT_TRUE(loop.post(flood, at(background)));
+  }
+  loop.turn_now(100);  // 6400 messages
+  EXPECT_LE(flooded, 6400 / (static_cast<int>(Reactor::background_patience) + 1) + 1);
+  for (const Pair& pipe : pipes) {
+    EXPECT_GE(served.at(static_cast<std::size_t>(pipe.near.get())), 58);
+  }
+}
+
+TYPED_TEST(Order, every_ready_descriptor_is_served_beside_a_backlog_that_stays) {
+  Loop<TypeParam, ReactorLimits{.fds = 256, .messages = 128, .poll_batch = Reactor::turn_limit}>
+      loop;
+  std::array<Pair, 100> pipes;
+  std::array<int, 256> served{};
+  On ready{[&](const Message& message) {
+    ++served.at(static_cast<std::size_t>(message.ready().watch.fd));
+  }};
+  for (Pair& pipe : pipes) {
+    pipe = make_pipe();
+    put(pipe.far, "x");
+    ASSERT_TRUE(loop.watch(pipe.near.get(), Events::readable, ready));
+  }
+  On flood{[&](const Message& message) { ASSERT_TRUE(loop.post(message.handler, message)); }};
+  for (int i = 0; i < 60; ++i) {
+    ASSERT_TRUE(loop.post(flood));
+  }
+  loop.turn_now(70);  // of 16 descriptors each: 11 rounds and some
+  for (const Pair& pipe : pipes) {
+    EXPECT_GE(served.at(static_cast<std::size_t>(pipe.near.get())), 10);
+  }
 }
 
 TYPED_TEST(Order, a_ready_descriptor_that_another_removes_or_hushes_is_not_served) {

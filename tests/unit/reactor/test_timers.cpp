@@ -527,6 +527,11 @@ TYPED_TEST(Timers, that_are_periodic_end_with_the_end_of_time) {
   loop.turn_now();
   EXPECT_EQ(trace, "0 4294967294");  // as many as can be counted
   EXPECT_FALSE(loop.armed(*id));     // the next would be at `never`
+  loop.arm_every(*id, 3ns, Instant::max() - 10ns);
+  clock.set(Instant::max());
+  loop.turn_now();
+  EXPECT_EQ(trace, "0 4294967294 3");
+  EXPECT_FALSE(loop.armed(*id));
   clock.set(Instant::min());
   loop.arm_every(*id, Duration::max(), Instant::max() - 10ns);
   clock.set(Instant::max() - 10ns);
