@@ -668,6 +668,11 @@ void Reactor::queue_rest() {
     const Instant until = *due_until_;
     due_until_.reset();
     append_expired(until);
+    if (!heap_.empty() && due_tick_ != 0) {
+      // Nobody has looked between those that ran; what has expired before this one began goes
+      // first.
+      append_expired(clock_.now() - to_duration(ticks() - due_tick_));
+    }
   }
   const std::span rest(ready_, ready_end_);
   ready_ = ready_end_;
@@ -702,9 +707,7 @@ void Reactor::note_overrun(Handler handler, std::uint64_t start, std::uint64_t e
   if (has_rest()) {
     queue_rest();  // to be counted
   }
-  const std::uint64_t taken = end - start;
-  const auto nanoseconds = cycle_rate_ == 0 ? taken : taken * 1000 / cycle_rate_;
-  ledger_.record(handler, Duration(static_cast<Duration::rep>(nanoseconds)), backlog());
+  ledger_.record(handler, to_duration(end - start), backlog());
 }
 
 inline Message Reactor::ready_message(const Watch& watch, std::uint64_t token, Events events) {
@@ -803,6 +806,7 @@ std::size_t Reactor::dispatch_due(std::size_t limit, std::uint64_t tick) {
     const bool current = first || timer.period == Duration::zero();
     const Instant now = current ? *due_until_ : std::max(*due_until_, clock_.now());
     const std::uint32_t expiries = take_expiry(timer, now);
+    due_tick_ = tick;
     tick = invoke(expiry_message(index, deadline, expiries), tick);
   }
   if (due_until_ && !has_due()) {
@@ -853,6 +857,11 @@ std::uint64_t Reactor::to_ticks(Duration duration) const {
   }
   std::uint64_t product = 0;
   return __builtin_mul_overflow(nanoseconds, cycle_rate_, &product) ? UINT64_MAX : product / 1000;
+}
+
+Duration Reactor::to_duration(std::uint64_t ticks) const {
+  return Duration(
+      static_cast<Duration::rep>(cycle_rate_ == 0 ? ticks : ticks * 1000 / cycle_rate_));
 }
 
 void Reactor::set_budget(Duration budget) {

@@ -398,6 +398,7 @@ class Reactor {
   [[nodiscard]] bool discard(std::uint32_t item);
   [[nodiscard]] std::uint64_t ticks() const;
   [[nodiscard]] std::uint64_t to_ticks(Duration duration) const;
+  [[nodiscard]] Duration to_duration(std::uint64_t ticks) const;
   [[nodiscard]] std::uint32_t backlog() const;
 
   Memory memory_;
@@ -429,6 +430,7 @@ class Reactor {
   /// Timers due by then run straight from the heap: all are of one priority, and nothing else
   /// waits.
   std::optional<Instant> due_until_;
+  std::uint64_t due_tick_ = 0;  ///< when the last of them began
 
   std::uint64_t cycle_rate_ = 0;  ///< ticks a microsecond; 0: ticks are the clock's nanoseconds
   Duration budget_ = default_budget;

@@ -322,6 +322,21 @@ TYPED_TEST(Order, periods_that_pass_while_other_due_timers_run_are_missed_and_no
   EXPECT_EQ(trace, "5");
 }
 
+TYPED_TEST(Order, a_timer_that_expires_among_due_ones_goes_before_what_they_post_later) {
+  FakeClock clock;
+  Loop<TypeParam> loop(clock);
+  Trace trace;
+  Note meanwhile(trace, "meanwhile");
+  Note posted(trace, "posted");
+  On slow{[&](const Message&) { clock.advance(1ms); }};
+  On posts{[&](const Message&) { ASSERT_TRUE(loop.post(posted)); }};
+  loop.arm_after(*loop.add_timer(slow), 0ns);
+  loop.arm_after(*loop.add_timer(posts), 0ns);
+  loop.arm_after(*loop.add_timer(meanwhile), 1ms);
+  loop.turn_now();
+  EXPECT_EQ(trace, "meanwhile posted");
+}
+
 TYPED_TEST(Order, what_is_posted_between_turns_runs_after_the_timers_that_a_full_turn_left) {
   FakeClock clock;
   Loop<TypeParam, ReactorLimits{.timers = 100}> loop(clock);
