@@ -330,6 +330,7 @@ $(bench_load): $(out)/bench/obj/tests/bench/echo_load.o
 $(bench_loops): $(out)/bench/%: $(out)/bench/obj/tests/bench/loops/%.o
 $(out)/bench/libmillrace.a: $(patsubst %.cpp,$(out)/bench/obj/%.o,$(filter firmware/reactor/% hal/%,$(lib_sources)))
 $(filter $(out)/bench/millrace%,$(bench_loops)): $(out)/bench/libmillrace.a
+$(out)/bench/io_uring $(out)/bench/io_uring_completions: bench_libs := -luring
 $(out)/bench/libev: bench_libs := -lev
 $(out)/bench/libevent $(out)/bench/libevent_precise: bench_libs := -levent_core -levent_pthreads
 $(out)/bench/libuv: bench_libs := -luv

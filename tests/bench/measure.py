@@ -14,7 +14,7 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 UNMEASURED = "millrace_unmeasured"  # has no budget for its handlers, as the others have none
 LOOPS = ["epoll", "millrace", UNMEASURED, "libev", "libevent", "libevent_precise", "libuv", "asio", "sd_event", "poll",
-         "select"]
+         "select", "io_uring", "io_uring_completions"]
 OTHER_SERVERS = {"node": ["node", str(HERE / "echo_node.js")],
                  "asyncio": ["/usr/bin/python3", str(HERE / "echo_asyncio.py")]}
 DEADLINE = 300  # seconds
@@ -25,6 +25,10 @@ CPU, OTHER_CPU = _processors[0], _processors[-1]
 
 class Failed(Exception):
     """A program did not do its work: what it said."""
+
+
+class Skipped(Exception):
+    """A program does not offer that, or not on this machine: the reason, if it is worth telling."""
 
 
 def loop_command(programs: pathlib.Path, loop: str, workload: str, arguments: dict) -> list[str]:
@@ -42,7 +46,14 @@ def run(programs: pathlib.Path, loop: str, workload: str, arguments: dict, prefi
     command = [*prefix, *loop_command(programs, loop, workload, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
     _check(command, done.returncode, done.stderr)
-    return json.loads(done.stdout)
+    return _measured(done.stdout)
+
+
+def _measured(text: str) -> dict:
+    result = json.loads(text)
+    if "skipped" in result:
+        raise Skipped(result["skipped"])
+    return result
 
 
 def echo_command(programs: pathlib.Path, server: str) -> list[str]:
@@ -62,6 +73,8 @@ def run_echo(programs: pathlib.Path, server: str, arguments: dict, prefix: tuple
                 process.wait(DEADLINE)
                 said.seek(0)
                 _check(command, process.returncode or 1, said.read())
+            if not port.isdecimal():
+                _measured(port)
             words = [f"{name}={value}" for name, value in {**arguments, "port": port, "cpu": OTHER_CPU}.items()]
             load = [str(programs / "echo_load"), f"pid={process.pid}", *words]
             done = subprocess.run(load, capture_output=True, text=True, timeout=DEADLINE, check=False)
