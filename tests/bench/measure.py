@@ -168,7 +168,7 @@ def allocations(programs: pathlib.Path, server: str, workload: str, arguments: d
 
 
 LIBRARIES = {"libev": "libev", "libevent": "libevent_core", "libevent_precise": "libevent_core", "libuv": "libuv",
-             "sd_event": "libsystemd"}
+             "sd_event": "libsystemd", "io_uring": "liburing"}
 
 
 def code_size(programs: pathlib.Path, loop: str) -> dict:
