@@ -116,7 +116,7 @@ struct ReactorStatistics {
 class Reactor {
  public:
   static constexpr std::uint32_t turn_limit = 64;    ///< messages between two looks at the kernel
-  static constexpr std::uint32_t least_polled = 16;  ///< asked of the kernel, whatever waits
+  static constexpr std::uint32_t least_polled = 32;  ///< asked of the kernel, whatever waits
   /// How many others a waiting normal message lets pass before it goes first: one more when the
   /// turn is a background message's at that moment.
   static constexpr std::uint32_t normal_patience = 8;
