@@ -32,7 +32,8 @@ void unmap(std::span<std::byte>& memory) {
 /// What the kernel has put there, suitably aligned.
 template <class T>
 T* at(std::span<std::byte> memory, std::size_t offset) {
-  return static_cast<T*>(static_cast<void*>(&memory[offset]));
+  void* const place = &memory[offset];
+  return static_cast<T*>(place);
 }
 
 std::uint32_t* number_at(std::span<std::byte> memory, std::uint32_t offset) {

@@ -13,7 +13,7 @@
 #include "hal/file_system.hpp"
 #include "hal/wakeup.hpp"
 
-struct io_uring_cqe;  // linux/io_uring.h
+struct io_uring_cqe;  // NOLINT(readability-identifier-naming): that of linux/io_uring.h
 
 namespace millrace::hal {
 

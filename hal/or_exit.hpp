@@ -17,7 +17,8 @@ namespace millrace {
 /// The value, or the end: logs why there is none, with its place, and exits with status 1. For a
 /// main() that can't go on without.
 template <class T>
-T or_exit(Result<T>&& result, std::string_view place) {
+T or_exit(Result<T>&& result,  // NOLINT(*-not-moved): its value is; by value it would be copied
+          std::string_view place) {
   if (!result) {
     hal::log(hal::LogLevel::error, place, ": ", describe(result.error()));
     std::exit(1);
