@@ -146,6 +146,16 @@ Result<void> File::replace(std::string_view path, std::span<const std::byte> con
   return begin(Phase::making, 0, {}, content, done);
 }
 
+Result<void> File::rename(std::string_view path, std::string_view to, Handler done) {
+  for (const std::string_view name : {path, to}) {
+    if (auto ready = check_path(name); !ready) {
+      return ready;
+    }
+  }
+  path_ = FixedString<max_path>(path);
+  return begin(Phase::moving, 0, {}, std::as_bytes(std::span(to)), done);
+}
+
 void File::cancel() {
   cancelled_ = true;
   done_ = {};
@@ -176,6 +186,7 @@ hal::FileCall File::call_of(Phase phase) {
     case Phase::saving:
     case Phase::saving_folder:
       return hal::FileCall::sync;
+    case Phase::moving:
     case Phase::renaming:
       return hal::FileCall::rename;
     case Phase::removing:
@@ -222,6 +233,10 @@ void File::next(Phase phase) {
     case Phase::opening_folder:
       request.mode = hal::FileMode::folder;
       request.bytes = put_path(folder_of(path_));
+      break;
+    case Phase::moving:
+      request.bytes =
+          put_path(path_, {}, {reinterpret_cast<const char*>(from_.data()), from_.size()});
       break;
     case Phase::renaming:
       request.bytes = put_path(path_, new_suffix, path_);

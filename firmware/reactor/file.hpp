@@ -103,6 +103,10 @@ class File {
   [[nodiscard]] Result<void> replace(std::string_view path, std::span<const std::byte> content,
                                      Handler done);
 
+  /// Gives the file of this name another one; a file that has it already is replaced (rename(2)).
+  /// The File itself must not be open (EALREADY). Errors: EINVAL, ENAMETOOLONG.
+  [[nodiscard]] Result<void> rename(std::string_view path, std::string_view to, Handler done);
+
   /// The caller goes away: `done` is not called, and neither it nor memory that was given is
   /// touched any more. What can be taken back is (an append(), an open(), a replace() that does not
   /// have all content yet), the rest goes on by itself; the File is busy until then.
@@ -126,6 +130,7 @@ class File {
     undoing,
     syncing,
     closing,
+    moving,
     making,  ///< replace, from here on
     filling,
     saving,

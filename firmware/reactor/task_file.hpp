@@ -107,5 +107,10 @@ class [[nodiscard]] TaskFile final : public TaskWait {
       file, [&file, path, content](Handler done) { return file.replace(path, content, done); },
       deadline);
 }
+[[nodiscard]] inline auto rename(File& file, std::string_view path, std::string_view to,
+                                 Deadline deadline = {}) {
+  return TaskFile(
+      file, [&file, path, to](Handler done) { return file.rename(path, to, done); }, deadline);
+}
 
 }  // namespace millrace

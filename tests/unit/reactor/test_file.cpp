@@ -315,6 +315,23 @@ TEST_P(FileTest, nothing_is_allocated) {
   EXPECT_EQ(content(), text);
 }
 
+TEST_P(FileTest, renames_a_file_and_says_if_it_can_not) {
+  set_content("old");
+  const std::string other = path + ".1";
+  std::ofstream(other) << "older";
+  EXPECT_EQ(wait(file.rename(path, other, done())).error, 0);
+  EXPECT_FALSE(std::filesystem::exists(path));
+  std::filesystem::rename(other, path);
+  EXPECT_EQ(content(), "old") << "what had that name is replaced";
+  const auto nowhere = wait(file.rename(path + ".2", path, done()));
+  EXPECT_EQ(nowhere.error, ENOENT);
+  EXPECT_EQ(nowhere.call, FileCall::rename);
+  EXPECT_EQ(file.rename(path, std::string(252, 'x'), done()).error().number, ENAMETOOLONG);
+  EXPECT_EQ(file.rename(std::string("a\0b", 3), path, done()).error().number, EINVAL);
+  open_to_write();
+  EXPECT_EQ(file.rename(path, other, done()).error().number, EALREADY);
+}
+
 // --- Replacing, and a fault at each call ---
 
 TEST_P(FileTest, replaces_a_file_as_a_whole) {
