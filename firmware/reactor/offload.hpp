@@ -312,11 +312,12 @@ struct OffloadParts {
     return {.lanes = lanes, .workers = workers, .slots = slots, .buffer_size = Limits.buffer};
   }
 
+  // First, as they are aligned to pages: what that leaves empty is at the end then.
+  std::array<hal::ThreadStack<Limits.stack>, Limits.workers> stacks;
   std::array<Offload::Lane, Limits.lanes> lanes;
   std::array<Offload::Worker, Limits.workers> workers;
   std::array<Offload::Slot, Limits.lanes * Limits.jobs> slots;
   alignas(64) std::array<std::array<std::byte, Limits.buffer>, Limits.lanes * Limits.jobs> buffers;
-  std::array<hal::ThreadStack<Limits.stack>, Limits.workers> stacks;
   hal::SystemFiles files;
   hal::IoUring ring;
 };
