@@ -75,6 +75,10 @@ class EventLog {
   /// Passes what peek() has returned.
   void skip(Reader& reader) const { ++reader.next_; }
 
+  /// Events that the reader has not come to yet, wanted or not. From N on, each that is appended
+  /// costs it one.
+  [[nodiscard]] std::uint64_t behind(const Reader& reader) const { return end_ - reader.next_; }
+
   [[nodiscard]] std::uint64_t appended() const { return end_; }
   /// Events that readers have ever wanted and lost, all together.
   [[nodiscard]] std::uint64_t lost_in_total() const { return lost_in_total_; }

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <chrono>
 #include <ctime>
 
 #include "hal/cycle_counter.hpp"
@@ -27,6 +28,14 @@ class Clock {
  protected:
   ~Clock() = default;  // nobody owns one through this interface
 };
+
+/// The time of day, UTC: CLOCK_REALTIME, for people only, as it is set now and then. Any thread.
+[[nodiscard]] inline std::chrono::sys_time<Duration> time_of_day() {
+  timespec time{};
+  (void)::clock_gettime(CLOCK_REALTIME, &time);
+  return std::chrono::sys_time<Duration>(std::chrono::seconds(time.tv_sec) +
+                                         Duration(time.tv_nsec));
+}
 
 /// CLOCK_MONOTONIC.
 class SystemClock final : public Clock {

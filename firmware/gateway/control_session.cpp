@@ -41,6 +41,9 @@ FixedString<ControlSession::longest_row> to_text(const Event& event, std::string
     case Event::Kind::gone:
       text.append("event gone ", line);
       break;
+    case Event::Kind::seen:  // not for clients: EventFilter
+    case Event::Kind::unseen:
+      break;
   }
   std::array<char, 9> nanoseconds{};
   std::int64_t rest = time % second;

@@ -26,7 +26,10 @@ struct Event {
     config,  ///< a client set the line up anew
     gap,     ///< edges were lost: `count` of this line (0: of lines requested together with it,
              ///< maybe of this one, too); `level` is read afresh
-    gone     ///< the line's chip has vanished
+    gone,    ///< the line's chip has vanished
+    // For a record, which is to know what the others can ask for:
+    seen,   ///< from now on each change is told, and this is the `level` to begin with
+    unseen  ///< changes are not told any more
   };
 
   Kind kind = Kind::edge;
@@ -41,9 +44,13 @@ struct Event {
 struct EventFilter {
   LineSet rising;
   LineSet falling;
+  bool record = false;  ///< seen and unseen, too
 
   [[nodiscard]] bool operator()(const Event& event) const {
     const auto line = index(event.line);
+    if (event.kind >= Event::Kind::seen) {
+      return record;
+    }
     if (event.kind == Event::Kind::edge) {
       return event.level ? rising[line] : falling[line];
     }

@@ -332,7 +332,7 @@ bool GpioService::drive(LineIndex which, bool level) {
     return false;
   }
   line.settings.output_active = level;
-  if (line.watched()) {
+  if (line.watched() || sees_all_) {
     tell({.kind = Event::Kind::set, .level = level, .line = which, .time = reactor_.now()});
   }
   return true;
@@ -355,6 +355,10 @@ Result<void> GpioService::wire(LineIndex one, LineIndex other) {
 // --- Settings ----------------------------------------------------------------------------------
 
 Edges GpioService::wanted_edges(const Line& line) const {
+  return sees_all_ ? Edges::both : watched_edges(line);
+}
+
+Edges GpioService::watched_edges(const Line& line) {
   return (line.rising_watchers > 0 ? Edges::rising : Edges::none) |
          (line.falling_watchers > 0 ? Edges::falling : Edges::none);
 }
@@ -367,6 +371,14 @@ LineResult<void> GpioService::configure(std::span<const Change> changes) {
     change.settings.edges = input ? wanted_edges(at(change.line)) : Edges::none;
   }
   auto applied = apply(std::span(complete).first(changes.size()));
+  if (!applied && sees_all_) {
+    // Not every chip has interrupts, and nobody has asked for these.
+    for (Change& change : std::span(complete).first(changes.size())) {
+      const bool input = change.settings.direction == Direction::input;
+      change.settings.edges = input ? watched_edges(at(change.line)) : Edges::none;
+    }
+    applied = apply(std::span(complete).first(changes.size()));
+  }
   if (applied) {
     for (const Change& change : changes) {
       tell({.kind = Event::Kind::config, .line = change.line, .time = reactor_.now()});
@@ -525,6 +537,9 @@ Result<void> GpioService::claim(std::span<const Change> changes) {
     line.settings = changes[i].settings;
     line.sequence = 0;
   }
+  for (const Change& change : changes) {
+    tell_seen(change.line);
+  }
   return {};
 }
 
@@ -543,6 +558,7 @@ Result<void> GpioService::reconfigure(std::uint16_t claim, std::span<const Chang
   if (done) {
     for (const Change& change : changes) {
       at(change.line).settings = change.settings;
+      tell_seen(change.line);
     }
   }
   return done;
@@ -566,9 +582,10 @@ void GpioService::drop(std::uint16_t claim) {
   (void)reactor_.remove(claims_[claim].watch);
   gpio_->release(claims_[claim].request);
   claims_[claim].lines = 0;
-  for (Line& line : lines_) {
-    if (line.claim == claim) {
-      line.claim = unclaimed;
+  for (std::size_t i = 0; i < count_; ++i) {
+    if (lines_[i].claim == claim) {
+      lines_[i].claim = unclaimed;
+      tell_seen(LineIndex(static_cast<std::uint16_t>(i)));
     }
   }
 }
@@ -664,7 +681,19 @@ void GpioService::vanish(std::uint16_t claim) {
 void GpioService::tell(const Event& event) {
   log_.append(event);
   reactor_.raise(changed_);
-  reactor_.raise(also_changed_);
+  for (const NotifierId also : also_changed_) {
+    reactor_.raise(also);
+  }
+}
+
+void GpioService::tell_seen(LineIndex which) {
+  if (sees_all_) {
+    const bool seen = at(which).seen();
+    tell({.kind = seen ? Event::Kind::seen : Event::Kind::unseen,
+          .level = seen && level(which).value_or(false),
+          .line = which,
+          .time = reactor_.now()});
+  }
 }
 
 }  // namespace millrace

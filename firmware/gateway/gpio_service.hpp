@@ -51,6 +51,12 @@ class GpioService {
 
     [[nodiscard]] bool claimed() const { return claim != unclaimed; }
     [[nodiscard]] bool watched() const { return rising_watchers > 0 || falling_watchers > 0; }
+    /// Each change of its level is known here: an output is ours, an input reports both edges.
+    [[nodiscard]] bool seen() const {
+      return claimed() &&
+             (settings.direction == hal::Direction::output ||
+              (settings.direction == hal::Direction::input && settings.edges == hal::Edges::both));
+    }
   };
   /// A line's settings to be.
   struct Change {
@@ -70,8 +76,15 @@ class GpioService {
   /// Errors: ENOSPC (more lines than Capacities::lines).
   [[nodiscard]] Result<void> open(hal::Gpio& gpio, const board::Board& board, NotifierId changed);
 
-  /// One more who serves clients of another protocol.
-  void also_raise(NotifierId changed) { also_changed_ = changed; }
+  /// One more who takes events: two at the most.
+  void also_raise(NotifierId changed) {
+    (also_changed_[0].generation == 0 ? also_changed_[0] : also_changed_[1]) = changed;
+  }
+
+  /// From now on every line that is claimed is seen as far as it can be: inputs report both edges,
+  /// watched or not, if their chip can; outputs each change; and Event::Kind::seen and unseen are
+  /// told. For start-up.
+  void see_all() { sees_all_ = true; }
 
   [[nodiscard]] std::size_t size() const { return count_; }
   [[nodiscard]] const Line& line(LineIndex line) const { return lines_[index(line)]; }
@@ -101,7 +114,7 @@ class GpioService {
                                      std::span<const bool> levels);
 
   /// Drives a claimed output, for those who do it often: one system call, and it is told only if
-  /// the line is watched. False, and nothing has changed, if the line is not one.
+  /// the line is watched, or all are seen. False, and nothing has changed, if the line is not one.
   [[nodiscard]] bool drive(LineIndex which, bool level);
 
   /// The settings that a change starts from: the claimed line's, else the defaults.
@@ -152,6 +165,7 @@ class GpioService {
   [[nodiscard]] Result<hal::LineAddress> find_named(std::string_view name);
   [[nodiscard]] Result<void> add_named_lines();
   [[nodiscard]] hal::Edges wanted_edges(const Line& line) const;
+  [[nodiscard]] static hal::Edges watched_edges(const Line& line);
   [[nodiscard]] LineResult<void> apply(std::span<const Change> changes);
   [[nodiscard]] Result<void> claim(std::span<const Change> changes);
   /// Whose fault it is that `changes` could not be claimed together, as far as the kernel tells.
@@ -166,13 +180,15 @@ class GpioService {
   void vanish(std::uint16_t claim);
   void drop(std::uint16_t claim);
   void tell(const Event& event);
+  void tell_seen(LineIndex which);
 
   Reactor& reactor_;
   GatewayLog& log_;
   hal::Gpio* gpio_ = nullptr;
   board::Board board_;
   NotifierId changed_;
-  NotifierId also_changed_;
+  std::array<NotifierId, 2> also_changed_;
+  bool sees_all_ = false;
   Statistics statistics_;
   Instant next_look_ = Instant::min();
   std::size_t count_ = 0;

@@ -51,6 +51,25 @@ TEST(EventLog, gives_every_event_to_every_reader_in_order) {
   EXPECT_EQ(log.appended(), 3U);
 }
 
+TEST(EventLog, tells_how_far_a_reader_is_behind) {
+  std::array<Log<4>::Reader, 1> readers;
+  Log<4> log(readers);
+  log.append(1);
+  log.attach(readers[0]);
+  readers[0].filter.divisor = 2;
+  EXPECT_EQ(log.behind(readers[0]), 0U);
+  for (const std::uint32_t event : {1U, 2U, 3U}) {
+    log.append(event);
+  }
+  EXPECT_EQ(log.behind(readers[0]), 3U) << "wanted or not";
+  EXPECT_EQ(read_all(log, readers[0]), "2");
+  EXPECT_EQ(log.behind(readers[0]), 0U);
+  for (std::uint32_t event = 0; event < 9; ++event) {
+    log.append(event);
+  }
+  EXPECT_EQ(log.behind(readers[0]), 4U) << "it has lost the others";
+}
+
 TEST(EventLog, leaves_an_event_in_place_until_it_is_skipped) {
   std::array<Log<4>::Reader, 1> readers;
   Log<4> log(readers);

@@ -78,11 +78,13 @@ class Service : public testing::Test {
   std::string events() {
     std::string text;
     while (const Event* const event = log.peek(readers[0])) {
-      constexpr std::array<const char*, 5> kinds = {"edge", "set", "config", "gap", "gone"};
+      constexpr std::array<const char*, 7> kinds = {"edge", "set",  "config", "gap",
+                                                    "gone", "seen", "unseen"};
       text +=
           (text.empty() ? "" : ", ") + std::string(kinds[static_cast<std::size_t>(event->kind)]);
       text += " " + std::to_string(index(event->line));
-      if (event->kind != Event::Kind::config && event->kind != Event::Kind::gone) {
+      if (event->kind != Event::Kind::config && event->kind != Event::Kind::gone &&
+          event->kind != Event::Kind::unseen) {
         text += event->level ? " 1" : " 0";
       }
       if (event->kind == Event::Kind::edge) {
@@ -689,6 +691,9 @@ class FakeGpio final : public hal::Gpio {
   Result<hal::RequestId> request(std::span<const hal::LineAddress> chosen,
                                  std::span<const hal::LineSettings> settings,
                                  const char* /*consumer*/, std::size_t /*event_buffer*/) override {
+    if (lacks_interrupts(settings)) {
+      return fail(ENXIO, "the chip has no interrupts");
+    }
     Request& request = requests.emplace_back();
     request.lines.assign(chosen.begin(), chosen.end());
     request.settings.assign(settings.begin(), settings.end());
@@ -702,6 +707,9 @@ class FakeGpio final : public hal::Gpio {
                            std::span<const hal::LineSettings> settings) override {
     if (refuses_settings) {
       return fail(EIO, "the chip does not answer");
+    }
+    if (lacks_interrupts(settings)) {
+      return fail(ENXIO, "the chip has no interrupts");
     }
     at(id).settings.assign(settings.begin(), settings.end());
     for (std::size_t i = 0; i < settings.size(); ++i) {
@@ -758,9 +766,15 @@ class FakeGpio final : public hal::Gpio {
   std::optional<std::uint16_t> unplugged;
   bool plugged_in = false;
   bool refuses_settings = false;
+  bool has_interrupts = true;
   int released = 0;
 
  private:
+  [[nodiscard]] bool lacks_interrupts(std::span<const hal::LineSettings> settings) const {
+    return !has_interrupts && std::ranges::any_of(settings, [](const hal::LineSettings& wanted) {
+      return wanted.edges != Edges::none;
+    });
+  }
   Request& at(hal::RequestId id) { return requests[static_cast<std::size_t>(id)]; }
 };
 
@@ -881,6 +895,49 @@ TEST_F(OtherHardware, that_fails_halfway_leaves_the_other_claims_as_they_were_se
   // A later change to the claim does not undo what was set.
   EXPECT_EQ(configure({1}, {.direction = Direction::input}), "");
   EXPECT_EQ(gpio.requests[0].levels & 1U, 1U);
+}
+
+TEST_F(GpioServiceTest, tells_a_record_all_that_it_sees_and_what_it_does_not) {
+  service.see_all();
+  readers[0].filter.record = true;
+  log.attach(readers[1]);
+  readers[1].filter = {.rising = LineSet().set(), .falling = LineSet().set()};
+  EXPECT_EQ(set({4}, {true}), "");
+  EXPECT_EQ(events(), "seen 4 1, set 4 1");
+  EXPECT_TRUE(service.drive(line(4), false)) << "which nobody watches";
+  EXPECT_EQ(events(), "set 4 0");
+  pull(5, true);
+  EXPECT_EQ(configure({5}, {.direction = Direction::input}), "");
+  EXPECT_EQ(events(), "seen 5 1, config 5");
+  EXPECT_EQ(actual(5).edges, Edges::both);
+  pull(5, false);
+  run();
+  EXPECT_EQ(events(), "edge 5 0 #1");
+  EXPECT_EQ(watch({5}, Edges::rising), "");
+  unwatch({5}, Edges::rising);
+  EXPECT_EQ(actual(5).edges, Edges::both) << "still";
+  EXPECT_EQ(read({6}), "0");
+  EXPECT_EQ(events(), "unseen 6") << "as it is, which may be anything";
+  EXPECT_EQ(watch({7}), "");
+  EXPECT_EQ(events(), "seen 7 0");
+  EXPECT_EQ(release(4), 0);
+  EXPECT_EQ(events(), "unseen 4");
+  std::string others;
+  while (const Event* const event = log.peek(readers[1])) {
+    others += std::to_string(static_cast<int>(event->kind));
+    log.skip(readers[1]);
+  }
+  EXPECT_EQ(others, "1120") << "set, set, config, edge";
+}
+
+TEST_F(OtherHardware, without_interrupts_is_set_up_all_the_same_when_all_is_to_be_seen) {
+  open({{"A", 0}});
+  service.see_all();
+  readers[0].filter.record = true;
+  gpio.has_interrupts = false;
+  EXPECT_EQ(configure({0}, {.direction = Direction::input}), "");
+  EXPECT_EQ(events(), "unseen 0, config 0");
+  EXPECT_EQ(watch({0}), "0: " + std::to_string(ENXIO)) << "which is asked for";
 }
 
 TEST_F(OtherHardware, that_refuses_new_edges_has_no_watchers_more_and_no_watchers_less) {
