@@ -77,7 +77,7 @@ struct Capacities {
   std::size_t timers = 16;              ///< timers of the loop
   std::size_t messages = 64;            ///< posted messages waiting in the loop
   std::size_t mailbox = 64;             ///< messages from other threads; a power of two
-  std::size_t task_memory = 4096;       ///< bytes for frames of coroutines: see StaticTasks
+  std::size_t task_memory = 6144;       ///< bytes for frames of coroutines: see StaticTasks
   std::size_t lines = 32;               ///< GPIO lines
   std::size_t libgpiod_memory = 16384;  ///< bytes for libgpiod: see GpioCdev::memory_for()
   std::size_t uarts = 4;                ///< serial ports
@@ -93,6 +93,11 @@ struct Capacities {
   std::size_t pigpio_reports = 256;     ///< reports that a slow one can be behind
   std::size_t pigpio_serials = 2;       ///< serial ports open at once by such clients
   std::size_t pwms = 4;                 ///< lines with a channel of the kernel's PWM
+  std::size_t offload_workers = 1;      ///< threads for what blocks, such as files
+  std::size_t offload_jobs = 1;         ///< that wait or run: one for each file
+  std::size_t offload_buffer = 4096;    ///< bytes that each reads or writes at once
+  std::size_t record_events = 256;   ///< changes that the record puts in the order of their times
+  std::size_t record_buffer = 4096;  ///< bytes of text of the record that wait to be written
 
   friend bool operator==(const Capacities&, const Capacities&) = default;
 };

@@ -25,6 +25,6 @@ inline constexpr Capacities capacities = {.fds = 272,
                                           .libgpiod_memory = 68 * kib,
                                           .connections = 32,
                                           .pigpio_connections = 32};
-inline constexpr Budget budget = {.memory = 768 * kib, .stack = 48 * kib};
+inline constexpr Budget budget = {.memory = 896 * kib, .stack = 48 * kib};
 
 }  // namespace millrace::board::generic

@@ -46,6 +46,6 @@ inline constexpr Board board = {
 };
 inline constexpr Capacities capacities = {
     .fds = 160, .lines = lines.size(), .libgpiod_memory = 17 * kib, .connections = 32};
-inline constexpr Budget budget = {.memory = 576 * kib};
+inline constexpr Budget budget = {.memory = 768 * kib};
 
 }  // namespace millrace::board::qemu_imx8mp

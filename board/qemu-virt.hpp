@@ -22,6 +22,6 @@ inline constexpr Board board = {
     .models = {"linux,dummy-virt"},
 };
 inline constexpr Capacities capacities = {.connections = 32};
-inline constexpr Budget budget = {.memory = 576 * kib};
+inline constexpr Budget budget = {.memory = 768 * kib};
 
 }  // namespace millrace::board::qemu_virt

@@ -32,6 +32,6 @@ inline constexpr Capacities capacities = {.fds = 96,
                                           .pigpio_send_ring = 512,
                                           .pigpio_reports = 128,
                                           .pigpio_serials = 1};
-inline constexpr Budget budget = {.memory = 256 * kib};
+inline constexpr Budget budget = {.memory = 512 * kib};
 
 }  // namespace millrace::board::rpi_zero2w

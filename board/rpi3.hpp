@@ -24,6 +24,6 @@ inline constexpr Board board = {
     .pigpio_revision = 0xa02082,
 };
 inline constexpr Capacities capacities = {.lines = 28, .connections = 16, .pigpio_connections = 16};
-inline constexpr Budget budget = {.memory = 384 * kib};
+inline constexpr Budget budget = {.memory = 640 * kib};
 
 }  // namespace millrace::board::rpi3

@@ -30,6 +30,6 @@ inline constexpr Board board = {
     .pigpio_revision = 0xc04170,
 };
 inline constexpr Capacities capacities = {.lines = 28, .connections = 32};
-inline constexpr Budget budget = {.memory = 576 * kib};
+inline constexpr Budget budget = {.memory = 768 * kib};
 
 }  // namespace millrace::board::rpi5

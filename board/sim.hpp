@@ -21,6 +21,6 @@ inline constexpr Board board = {
 };
 inline constexpr Capacities capacities = {
     .fds = 512, .connections = 64, .pigpio_connections = 112, .pigpio_serials = 4};
-inline constexpr Budget budget = {.code = 512 * kib, .memory = 1024 * kib};
+inline constexpr Budget budget = {.code = 512 * kib, .memory = 1152 * kib};
 
 }  // namespace millrace::board::sim

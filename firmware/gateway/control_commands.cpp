@@ -11,6 +11,7 @@
 #include "drivers/uart_settings.hpp"
 #include "firmware/gateway/control_server.hpp"
 #include "firmware/gateway/pigpio_server.hpp"
+#include "firmware/gateway/recorder.hpp"
 #include "firmware/gateway/version.hpp"
 #include "hal/error_text.hpp"
 #include "hal/heap_trap.hpp"
@@ -581,8 +582,9 @@ bool ControlCommands::make_status(std::size_t n, Row& row) {
                  " displaced=", server.statistics().displaced);
       return true;
     case after_queues + 1:
-      row.append("events logged=", server.log().appended(),
-                 " lost-by-clients=", server.log().lost_in_total(),
+      row.append("events logged=", server.log().appended(), " lost-by-clients=",
+                 server.log().lost_in_total() -
+                     (server.recorder() == nullptr ? 0 : server.recorder()->lost_in_log()),
                  " watched=", session_.events().filter.lines().count());
       return true;
     case after_queues + 2:
@@ -620,10 +622,19 @@ bool ControlCommands::make_status(std::size_t n, Row& row) {
     case after_queues + 7:
       make_pulse_status(row);
       return true;
+    case after_queues + 8:
+      make_task_status(row);
+      return true;
+    case after_queues + 9:
+      make_offload_status(row);
+      return true;
+    case after_queues + 10:
+      make_record_status(row);
+      return true;
     default:
       break;
   }
-  std::size_t after_pulses = n - (after_queues + 8);
+  std::size_t after_pulses = n - (after_queues + 11);
   if (const PigpioServer* const pigpio = server.pigpio()) {
     const std::size_t channels = pigpio->pwms().channels().size();
     const std::size_t trains = pigpio->daemon().pulse_count();
@@ -668,6 +679,38 @@ void ControlCommands::make_pulse_status(Row& row) const {
                " late-on-average=", microseconds(pulses.late_in_total / edges),
                "us late-at-worst=", microseconds(pulses.late_at_worst),
                "us periods-missed=", pulses.missed);
+  }
+}
+
+void ControlCommands::make_task_status(Row& row) const {
+  if (const Recorder* const recorder = session_.server().recorder()) {
+    const TaskStatistics tasks = recorder->tasks().statistics();
+    row.append("tasks frames=", tasks.frames, " most=", tasks.frames_high_water,
+               " largest=", tasks.largest_frame, " refused=", tasks.refused,
+               " resumed=", tasks.resumed, " memory-used=", tasks.memory.used,
+               " memory-high-water=", tasks.memory.high_water);
+  }
+}
+
+void ControlCommands::make_offload_status(Row& row) const {
+  if (const Recorder* const recorder = session_.server().recorder()) {
+    const Offload& offload = recorder->offload();
+    const LaneStatistics& jobs = offload.statistics(0);
+    row.append("offload io-uring=", offload.uses_ring() ? 1 : 0, " jobs=", jobs.in_use,
+               " most=", jobs.high_water, " waiting=", jobs.queued,
+               " running=", jobs.running + jobs.in_ring, " refused=", jobs.refused,
+               " done=", jobs.told, " by-io-uring=", jobs.ringed,
+               " workers-idle=", offload.workers_idle());
+  }
+}
+
+void ControlCommands::make_record_status(Row& row) const {
+  if (const Recorder* const recorder = session_.server().recorder()) {
+    const Recorder::Statistics& record = recorder->statistics();
+    row.append("record bytes=", record.bytes, " changes=", record.changes,
+               " waiting=", recorder->waiting(), " lost=", record.lost, " late=", record.late,
+               " files=", record.files, " errors=", record.errors,
+               " slowest=", microseconds(record.slowest), "us path=", recorder->path());
   }
 }
 
@@ -783,6 +826,35 @@ bool ControlCommands::make_limit(std::size_t n, Row& row) {
       if (const PigpioServer* const pigpio = server.pigpio()) {
         row.append(" used=", pigpio->pwms().channels().size());
       }
+      return true;
+    case 19:
+      limit("task-memory", capacities.task_memory);
+      if (const Recorder* const recorder = server.recorder()) {
+        const SegregatedPool::Statistics memory = recorder->tasks().statistics().memory;
+        row.append(" used=", memory.used, " high-water=", memory.high_water);
+      }
+      return true;
+    case 20:
+      limit("offload-workers", capacities.offload_workers);
+      if (const Recorder* const recorder = server.recorder()) {
+        row.append(" used=", capacities.offload_workers - recorder->offload().workers_idle());
+      }
+      return true;
+    case 21:
+      limit("offload-jobs", capacities.offload_jobs);
+      if (const Recorder* const recorder = server.recorder()) {
+        const LaneStatistics& jobs = recorder->offload().statistics(0);
+        row.append(" used=", jobs.in_use, " high-water=", jobs.high_water);
+      }
+      return true;
+    case 22:
+      limit("offload-buffer", capacities.offload_buffer);
+      return true;
+    case 23:
+      limit("record-events", capacities.record_events);
+      return true;
+    case 24:
+      limit("record-buffer", capacities.record_buffer);
       return true;
     default:
       return false;

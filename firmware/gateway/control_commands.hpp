@@ -78,6 +78,10 @@ class ControlCommands {
   bool make_limit(std::size_t n, Row& row);
   void make_pigpio_status(Row& row) const;
   void make_pulse_status(Row& row) const;
+  /// Nothing without a record, as nothing else has tasks or files.
+  void make_task_status(Row& row) const;
+  void make_offload_status(Row& row) const;
+  void make_record_status(Row& row) const;
   /// Of one channel of the kernel's PWM, and of one line that has pulses by timers.
   void make_channel_status(std::size_t n, Row& row) const;
   void make_train_status(std::size_t n, Row& row) const;

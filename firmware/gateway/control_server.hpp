@@ -20,6 +20,7 @@
 namespace millrace {
 
 class PigpioServer;
+class Recorder;
 
 /// The control port: accepts clients on any number of addresses and keeps a session for each. When
 /// all sessions are taken, one whose client only listens is closed for the next client; if there is
@@ -54,6 +55,9 @@ class ControlServer final : public UartObserver, public Acceptor::Server {
   /// What they are to show; nullptr if there is none.
   [[nodiscard]] const PigpioServer* pigpio() const { return pigpio_; }
 
+  void show(const Recorder& recorder) { recorder_ = &recorder; }
+  [[nodiscard]] const Recorder* recorder() const { return recorder_; }
+
   /// Raised by whoever appends to the log: the sessions pass it on.
   [[nodiscard]] NotifierId changed() const { return changed_; }
 
@@ -86,6 +90,7 @@ class ControlServer final : public UartObserver, public Acceptor::Server {
   UartService* uarts_ = nullptr;
   const board::Board* board_ = nullptr;
   const PigpioServer* pigpio_ = nullptr;
+  const Recorder* recorder_ = nullptr;
   Instant started_;
   NotifierId changed_;
   Statistics statistics_;

@@ -48,6 +48,12 @@ ExitCode Gateway::run(const Options& options) {
     server_.close();
     return ExitCode::no_address;
   }
+  if (const auto opened = open_record(options); !opened) {
+    log(LogLevel::error, "record ", options.record, ": ", describe(opened.error()));
+    pigpio_.close();
+    server_.close();
+    return ExitCode::failed;
+  }
   // All the memory that there will ever be is there now.
   hal::prepare_stack(board::selected::budget.stack);
   const auto locked = hal::lock_memory();
@@ -99,6 +105,9 @@ bool Gateway::open_devices(const Options& options) {
   if (!opened) {
     log(LogLevel::error, "GPIO of board ", board.name, ": ", describe(opened.error()));
     return false;
+  }
+  if (!options.record.empty()) {
+    gpio_.see_all();
   }
   // Lines that the kernel's PWM has are no GPIOs: that is known before any line is set up.
   if (!set_up_pwms(options) || !set_up_lines(options)) {
@@ -178,6 +187,20 @@ bool Gateway::open_listeners(const Options& options) {
   return true;
 }
 
+Result<void> Gateway::open_record(const Options& options) {
+  if (options.record.empty()) {
+    return {};  // nobody else has tasks, or files
+  }
+  if (auto opened = tasks_.open(); !opened) {
+    return opened;
+  }
+  if (auto opened = offload_.open(reactor_); !opened) {
+    return opened;
+  }
+  server_.show(recorder_);
+  return recorder_.open(options.record, *options.board);
+}
+
 void Gateway::introduce(const Options& options, const Result<void>& locked) const {
   hal::print("Millrace ", version, " on board ", options.board->name, ": ",
              options.board->description);
@@ -198,6 +221,9 @@ void Gateway::introduce(const Options& options, const Result<void>& locked) cons
   for (const auto& listener : std::span(listeners_).first(listener_count_)) {
     hal::print(listener.service == Options::Service::control ? "  control  " : "  pigpio   ",
                listener.address.text());
+  }
+  if (!options.record.empty()) {
+    hal::print("  record   ", options.record);
   }
   if (locked) {
     hal::print("  memory   locked");

@@ -11,6 +11,7 @@
 #include "drivers/control/words.hpp"
 #include "drivers/line_settings.hpp"
 #include "drivers/uart_settings.hpp"
+#include "firmware/gateway/recorder.hpp"
 #include "hal/slice.hpp"
 #include "hal/system.hpp"
 
@@ -45,6 +46,9 @@ Serves GPIO lines and serial ports to clients over TCP and Unix sockets.
                          a serial port; may be repeated, and replaces the board's. PATH is a device,
                          best one in /dev/serial/by-id/, or `sim` for a simulated port. SETTINGS:
                          115200,8N1 or 19200,7E2,rtscts (xonxoff, rs485, low-latency)
+  --record PATH          a file with each change of all lines that are in use, a value change dump
+                         (VCD), for GTKWave or PulseView. One that is there is renamed to PATH.1, or
+                         the next number that is free
   --log LEVEL            error, warning, info or debug (default: info)
   --heap-trap ACTION     when anything allocates memory after the start: count (see status) or abort
   --help, --version
@@ -136,6 +140,14 @@ std::expected<void, OptionError> add_uart(Options& options, std::string_view tex
   return {};
 }
 
+std::expected<void, OptionError> set_record(Options& options, std::string_view path) {
+  if (path.empty() || path.size() > Recorder::max_path) {
+    return wrong("no path for a record", path, "write for example /var/lib/millrace/lines.vcd");
+  }
+  options.record = path;
+  return {};
+}
+
 void add_board_uarts(Options& options) {
   for (const board::Uart& wired : options.board->uarts) {
     UartService::Config& uart = options.uarts[options.uart_count++];
@@ -188,6 +200,8 @@ std::expected<void, OptionError> apply(Options& options, int option, std::string
       return add_pwm(options, value);
     case 'u':
       return add_uart(options, value);
+    case 'r':
+      return set_record(options, value);
     case 'v': {
       const auto level = control::parse_name(value, log_levels);
       if (!level) {
@@ -218,12 +232,13 @@ std::expected<void, OptionError> apply(Options& options, int option, std::string
 }  // namespace
 
 std::expected<Options, OptionError> parse_options(std::span<char* const> arguments) {
-  static constexpr std::array<option, 10> known = {{
+  static constexpr std::array<option, 11> known = {{
       {"board", required_argument, nullptr, 'b'},
       {"listen", required_argument, nullptr, 'l'},
       {"line", required_argument, nullptr, 'n'},
       {"pwm", required_argument, nullptr, 'p'},
       {"uart", required_argument, nullptr, 'u'},
+      {"record", required_argument, nullptr, 'r'},
       {"log", required_argument, nullptr, 'v'},
       {"heap-trap", required_argument, nullptr, 't'},
       {"help", no_argument, nullptr, 'h'},

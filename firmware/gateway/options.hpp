@@ -51,6 +51,7 @@ struct Options {
   std::array<std::string_view, board::capacities.pwms> pwms{};  ///< for parse_pwm_option()
   std::size_t uart_count = 0;                                   ///< 0: the board's
   std::array<UartService::Config, board::capacities.uarts> uarts{};
+  std::string_view record;  ///< a path; empty: no record
   hal::LogLevel log_level = hal::LogLevel::info;
   hal::heap_trap::Action heap_trap = hal::heap_trap::Action::count;
 };

@@ -287,7 +287,8 @@ def test_limits_shows_how_many_of_everything_there_is_and_is_in_use(client):
         limits[name] = int(most), {key: int(value) for key, value in (pair.split("=") for pair in rest)}
     assert list(limits) == ["fds", "timers", "messages", "mailbox", "lines", "libgpiod-memory", "uarts", "listeners", "connections",
                             "line-length", "receive-ring", "send-ring", "uart-ring", "events", "pigpio-connections",
-                            "pigpio-send-ring", "pigpio-reports", "pigpio-serials", "pwms"]
+                            "pigpio-send-ring", "pigpio-reports", "pigpio-serials", "pwms", "task-memory", "offload-workers",
+                            "offload-jobs", "offload-buffer", "record-events", "record-buffer"]
     assert limits["lines"] == (32, {"used": 32})
     assert limits["connections"] == (64, {"used": 3, "high-water": 3})
     assert limits["listeners"][1] == {"used": 2}

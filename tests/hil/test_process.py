@@ -29,7 +29,7 @@ def run(*arguments, **how):
 def test_help_tells_all_options_and_exit_codes():
     done = run("--help")
     assert (done.returncode, done.stderr) == (0, "")
-    for word in ("--board", "--listen", "--uart", "--log", "--heap-trap", "--help", "--version"):
+    for word in ("--board", "--listen", "--uart", "--record", "--log", "--heap-trap", "--help", "--version"):
         assert f"\n  {word}" in done.stdout or f", {word}" in done.stdout, word
     assert "Exit status: 0 stopped by a signal, 1 the loop failed, 2 wrong command line" in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= 100

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "firmware/gateway/options.hpp"
+#include "firmware/gateway/recorder.hpp"
 #include "hal/system.hpp"
 
 namespace millrace {
@@ -329,9 +330,21 @@ TEST(Options, are_read_the_same_again_and_again) {
   EXPECT_EQ(accepted({}).log_level, hal::LogLevel::info);
 }
 
+TEST(Options, name_a_file_for_a_record) {
+  EXPECT_EQ(accepted({}).record, "");
+  EXPECT_EQ(accepted({"--record", "lines.vcd"}).record, "lines.vcd");
+  const std::string longest(Recorder::max_path, 'x');
+  EXPECT_EQ(accepted({"--record", longest}).record, longest);
+  constexpr std::string_view remedy = ", write for example /var/lib/millrace/lines.vcd";
+  EXPECT_EQ(refused({"--record", ""}),
+            "no path for a record, an empty value" + std::string(remedy));
+  EXPECT_TRUE(refused({"--record", longest + "x"}).ends_with(remedy));
+}
+
 TEST(Options, are_all_in_the_help) {
-  for (const std::string_view option : {"--board", "--listen", "--line", "--pwm", "--uart", "--log",
-                                        "--heap-trap", "--help", "--version"}) {
+  for (const std::string_view option :
+       {"--board", "--listen", "--line", "--pwm", "--uart", "--record", "--log", "--heap-trap",
+        "--help", "--version"}) {
     EXPECT_NE(help_text().find(option), std::string_view::npos) << option;
   }
   for (const board::Board* const board : board::all) {

@@ -209,6 +209,10 @@ def test_unit_rule_and_scripts_agree_on_names(unpacked):
     assert "\nEnvironmentFile=-/etc/default/millrace\n" in unit
     assert "\nGroup=gpio\n" in unit
     assert "\nRuntimeDirectory=millrace\n" in unit
+    assert "\nStateDirectory=millrace\n" in unit
+    manual = gzip.decompress((unpacked / "usr/share/man/man1/millrace.1.gz").read_bytes()).decode()
+    for text in (manual.replace("\\-", "-"), (unpacked / "etc/default/millrace").read_text()):
+        assert "--record /var/lib/millrace/lines.vcd" in text
     rules = (unpacked / "usr/lib/udev/rules.d/60-millrace.rules").read_text().splitlines()
     assert 'SUBSYSTEM=="gpio", KERNEL=="gpiochip[0-9]*", GROUP="gpio", MODE="0660"' in rules
     assert "\nReadWritePaths=-/sys/devices\n" in unit
