@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <type_traits>
 
 namespace millrace {
 
@@ -59,7 +60,8 @@ class FixedString {
   }
 
  private:
-  constexpr void append_one(std::string_view text) {
+  // Not inlined: a row of ten parts would take a kilobyte.
+  [[gnu::noinline]] constexpr void append_one(std::string_view text) {
     const std::size_t count = std::min(text.size(), N - size_);
     std::copy_n(text.begin(), count, text_.begin() + static_cast<std::ptrdiff_t>(size_));
     size_ += count;
@@ -70,8 +72,15 @@ class FixedString {
   constexpr void append_one(char c) { append_one(std::string_view(&c, 1)); }
   template <std::integral I>
   constexpr void append_one(I value) {
-    auto magnitude = static_cast<std::uint64_t>(+value);  // +: a signed char is a number here
-    if (value < I{0}) {
+    if constexpr (std::is_signed_v<I>) {
+      append_signed(value);
+    } else {
+      append_digits(value, 10, 1);
+    }
+  }
+  [[gnu::noinline]] constexpr void append_signed(std::int64_t value) {
+    auto magnitude = static_cast<std::uint64_t>(value);
+    if (value < 0) {
       append_one('-');
       magnitude = 0 - magnitude;
     }
@@ -80,7 +89,8 @@ class FixedString {
   constexpr void append_one(Hex number) { append_digits(number.value, 16, number.width); }
 
   // std::to_chars would do, but is constexpr from C++23's library on only.
-  constexpr void append_digits(std::uint64_t value, std::uint64_t base, int width) {
+  [[gnu::noinline]] constexpr void append_digits(std::uint64_t value, std::uint64_t base,
+                                                 int width) {
     std::array<char, 20> digits{};
     std::size_t start = digits.size();
     const auto enough = digits.size() - static_cast<std::size_t>(std::clamp(width, 1, 16));
