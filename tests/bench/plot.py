@@ -7,13 +7,14 @@ import math
 import pathlib
 
 BAR = 14
-LEFT = 150
+LEFT = 170
 WIDTH = 560
-COLOURS = {"epoll": "#888888", "millrace": "#d62728"}
+COLOURS = {"epoll": "#888888", "millrace": "#d62728", "millrace_unmeasured": "#e07b6a"}
 OTHERS = "#7fa8d1"
 
 
-def write(path: pathlib.Path, title: str, rows: list[tuple[str, dict]], limit: str) -> None:
+def write(path: pathlib.Path, title: str, rows: list[tuple[str, dict]], to_limit: dict[str, dict]) -> None:
+    """Of each row its label and each loop's value, which is followed by its ratio to the limit, if that is given."""
     values = [value for _, row in rows for value in row.values() if value is not None and value > 0]
     if not values:
         return
@@ -38,7 +39,7 @@ def write(path: pathlib.Path, title: str, rows: list[tuple[str, dict]], limit: s
                 parts.append(text(LEFT - 6, y + BAR - 3, loop, 11, anchor="end"))
                 parts.append(f'<rect x="{LEFT}" y="{y}" width="{length(value):.1f}" height="{BAR - 2}" '
                              f'fill="{colour}"/>')
-                ratio = f" ({value / row[limit]:.2f})" if loop != limit and row.get(limit) else ""
+                ratio = f" ({to_limit[label][loop]:.2f})" if loop in to_limit.get(label, {}) else ""
                 parts.append(text(LEFT + length(value) + 4, y + BAR - 3, number(value) + ratio, 11))
             y += BAR
         y += 10
