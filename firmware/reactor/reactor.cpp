@@ -26,21 +26,26 @@ constexpr std::uint32_t wakeup_generation = UINT32_MAX;
 constexpr std::uint64_t wakeup_token = token({.fd = 0, .generation = wakeup_generation});
 constexpr std::uint64_t unsettled = 0;  // the generation of no watch, either
 
-/// Member by member, and the payload in words that go through a register each: read in one piece,
-/// what was just written in several, or in others, can't be forwarded and stalls the processor.
-inline void put_message(Handler handler, const Message& message, Message& slot) {
-  slot.handler = handler;
+/// In words that go through a register each: read in one piece, what was just written in several,
+/// or in others, can't be forwarded and stalls the processor.
+template <std::size_t Size>
+inline void copy_words(const void* from, void* to) {
+  static_assert(Size % sizeof(std::uintptr_t) == 0);
+  for (std::size_t i = 0; i < Size; i += sizeof(std::uintptr_t)) {
+    std::uintptr_t word = 0;
+    std::memcpy(&word, static_cast<const char*>(from) + i, sizeof(word));
+    asm("" : "+r"(word));  // NOLINT(hicpp-no-assembler): or the compiler puts them together
+    std::memcpy(static_cast<char*>(to) + i, &word, sizeof(word));
+  }
+}
+
+inline void put_message(const Handler& handler, const Message& message, Message& slot) {
+  copy_words<sizeof(Handler)>(&handler, &slot.handler);
   slot.kind = MessageKind::posted;
   slot.priority = message.priority;
   slot.code = message.code;
   slot.value = message.value;
-  static_assert(Message::payload_size % sizeof(std::uint64_t) == 0);
-  for (std::size_t i = 0; i < Message::payload_size; i += sizeof(std::uint64_t)) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, &message.payload[i], sizeof(word));
-    asm("" : "+r"(word));  // NOLINT(hicpp-no-assembler): or the compiler puts them together
-    std::memcpy(&slot.payload[i], &word, sizeof(word));
-  }
+  copy_words<Message::payload_size>(message.payload.data(), slot.payload.data());
 }
 
 /// 0 means "none" in an id.
@@ -784,7 +789,7 @@ inline Message Reactor::expiry_message(std::uint32_t index, Instant deadline,
   message.handler = timer.handler;
   message.kind = MessageKind::timer;
   message.priority = timer.priority;
-  // An Expiry, without one in between: see put_message().
+  // An Expiry, without one in between: see copy_words().
   const auto put = [&](std::size_t offset, const auto& member) {
     std::memcpy(&message.payload[offset], &member, sizeof(member));
   };
