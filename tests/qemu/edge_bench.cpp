@@ -74,7 +74,8 @@ class Finger {
     checked(::pipe2(ends.data(), O_CLOEXEC), "pipe2");
     go_ = ends[1];
     const int file = checked(::open(pull, O_WRONLY | O_CLOEXEC), pull);
-    if (checked(::fork(), "fork") == 0) {
+    child_ = checked(::fork(), "fork");
+    if (child_ == 0) {
       for (int i = 0; i < count; ++i) {
         char byte = 0;
         if (::read(ends[0], &byte, 1) != 1) {
@@ -105,6 +106,7 @@ class Finger {
   }
 
   void tell(std::string_view name) {
+    checked(::waitpid(child_, nullptr, 0), "waitpid");  // it holds the line, too
     std::ranges::sort(samples_);
     const auto at = [&](std::size_t per_mille) {
       return samples_[(samples_.size() - 1) * per_mille / 1000];
@@ -116,6 +118,7 @@ class Finger {
   void next() { checked(::write(go_, "", 1), "write"); }
 
   int go_ = -1;
+  pid_t child_ = -1;
   int missing_ = 0;
   std::vector<std::int64_t> samples_;
 };
