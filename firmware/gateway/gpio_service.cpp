@@ -309,13 +309,11 @@ LineResult<void> GpioService::set(std::span<const LineIndex> lines, std::span<co
     if (const auto set = gpio_->set(claims_[claim].request, mask, values); !set) {
       return fail_at(lines[i], set.error());
     }
+    const Instant now = reactor_.clock().now();
     for (std::size_t j = i; j < lines.size(); ++j) {
       if (same_claim(lines[j])) {
         at(lines[j]).settings.output_active = levels[j];
-        tell({.kind = Event::Kind::set,
-              .level = levels[j],
-              .line = lines[j],
-              .time = reactor_.now()});
+        tell({.kind = Event::Kind::set, .level = levels[j], .line = lines[j], .time = now});
       }
     }
   }
@@ -333,7 +331,7 @@ bool GpioService::drive(LineIndex which, bool level) {
   }
   line.settings.output_active = level;
   if (line.watched() || sees_all_) {
-    tell({.kind = Event::Kind::set, .level = level, .line = which, .time = reactor_.now()});
+    tell({.kind = Event::Kind::set, .level = level, .line = which, .time = reactor_.clock().now()});
   }
   return true;
 }

@@ -211,13 +211,10 @@ Result<WatchId> Reactor::watch(int fd, Events interest, Handler handler, Priorit
   }
   const WatchId id{.fd = fd,
                    .generation = next_generation(watch.generation, wakeup_generation - 1)};
-  auto told = interest != Events::none ? tell_poller(id, watch.registered, interest)
-                                       : hal::check_watchable(fd);
+  auto told =
+      interest != Events::none ? tell_poller(id, Events::none, interest) : hal::check_watchable(fd);
   if (!told) {
     return std::unexpected(told.error());
-  }
-  if (interest == Events::none && watch.registered != Events::none) {
-    (void)poller_.remove(fd);  // what is left of a watch removed in this turn: see apply_changes()
   }
   watch.handler = handler;
   watch.generation = id.generation;
@@ -245,6 +242,11 @@ Result<void> Reactor::remove(WatchId id) {
     return fail(ENOENT, "the watch is gone");
   }
   change_interest(id, *watch, Events::none);
+  if (watch->registered != Events::none) {
+    // Not later: by then the number may be another thread's.
+    (void)poller_.remove(id.fd);
+    watch->registered = Events::none;
+  }
   watch->in_use = false;
   count_watch(watch->priority, -1);
   return {};

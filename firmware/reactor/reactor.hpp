@@ -102,8 +102,9 @@ struct ReactorStatistics {
 ///
 /// Staleness. remove() and cancel() take back what is queued. A handler may remove itself or any
 /// other watch, close descriptors, reuse their numbers, arm, cancel and post: no message reaches
-/// what it was not meant for. An open description that outlives its closed number (dup, fork) can't
-/// be removed from epoll by name; the loop notices its first stray event and builds the set anew.
+/// what it was not meant for. Where a descriptor was closed before its watch was removed, and its
+/// description lives on elsewhere (dup, fork), it can't be removed from epoll by name any more; the
+/// loop notices its first stray event and builds the set anew.
 ///
 /// Two watches of one descriptor number are refused (EEXIST); watch a dup() for a second one: each
 /// number is reported by itself.
@@ -145,7 +146,8 @@ class Reactor {
   /// refuses then is reported as Events::error, once. Errors: ENOENT (the watch is gone).
   [[nodiscard]] Result<void> modify(WatchId id, Events interest);
 
-  /// Ends the watch; what it had queued will not run. No system call here.
+  /// Ends the watch; what it had queued will not run. One system call, or none if its interest is
+  /// none since the last turn.
   /// Errors: ENOENT (it was gone already).
   Result<void> remove(WatchId id);
 
@@ -180,6 +182,8 @@ class Reactor {
   /// The time, read once a turn and kept: for stamping and for deadlines relative to the turn.
   /// Outside of handlers it is read each time.
   [[nodiscard]] Instant now();
+  /// For what may be many microseconds after the turn's begin.
+  [[nodiscard]] const hal::Clock& clock() const { return clock_; }
 
   // --- Messages ------------------------------------------------------------------------------
 
