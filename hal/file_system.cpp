@@ -30,7 +30,14 @@ int flags_of(FileMode mode) {
 // The functions with 64 in their names: the others end at 2 GiB where long has 32 bits.
 std::int64_t size_of(int fd) {
   struct stat64 status{};
-  return ::fstat64(fd, &status) == 0 ? std::int64_t{status.st_size} : -1;
+  if (::fstat64(fd, &status) != 0) {
+    return -1;
+  }
+  if (!S_ISREG(status.st_mode)) {
+    errno = EINVAL;
+    return -1;
+  }
+  return std::int64_t{status.st_size};
 }
 
 std::int64_t call(const FileRequest& request) {

@@ -12,7 +12,7 @@ namespace millrace::hal {
 /// What can be asked of a file system: one system call each.
 enum class FileCall : std::uint8_t {
   open,      ///< open(2) of the path in `bytes`; the result is the descriptor
-  size,      ///< fstat(2): the result is the file's length
+  size,      ///< fstat(2): the result is the file's length. Not a regular file: EINVAL
   read,      ///< pread(2) into `bytes`; the result is how many, 0 at the end
   write,     ///< pwrite(2) of `bytes`; the result is how many, which may be fewer
   sync,      ///< fsync(2)

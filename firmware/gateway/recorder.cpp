@@ -170,8 +170,18 @@ Task<Result<void>> Recorder::flush(Tasks& tasks) {
   co_return {};
 }
 
-// Opens the file if it is not, and sees to its header.
+// Opens the file if it is not, or is not what was written, and sees to its header.
 Task<Result<void>> Recorder::prepare(Tasks& tasks) {
+  if (file_.is_open()) {
+    // What was emptied would grow to its length again, of zeros.
+    const auto looked = co_await look(file_);
+    if (!looked) {
+      co_return std::unexpected(looked.error());
+    }
+    if (file_.size() != size_) {
+      (void)co_await close(file_);
+    }
+  }
   while (!file_.is_open()) {
     const auto opened = co_await millrace::open(file_, path_, hal::FileMode::write);
     if (!opened) {
@@ -260,13 +270,13 @@ std::size_t Recorder::take(Instant until) {
     take(*event);
     log_.skip(reader_);
   }
-  if (event == nullptr) {
-    look_at_unsure_lines();
+  if (event != nullptr) {
+    return taken_.size() / 2;  // there is no more room, and what is in the log may be older
   }
+  look_at_unsure_lines();
   const auto taken = std::span(taken_).first(taken_count_);
-  const auto settled = static_cast<std::size_t>(
-      std::ranges::upper_bound(taken, until, {}, &Event::time) - taken.begin());
-  return taken_count_ == taken_.size() ? std::max(settled, taken_.size() / 2) : settled;
+  return static_cast<std::size_t>(std::ranges::upper_bound(taken, until, {}, &Event::time) -
+                                  taken.begin());
 }
 
 void Recorder::take(const Event& event) {
@@ -304,7 +314,7 @@ void Recorder::record(const Event& event) {
   }
   const bool known = event.kind != Event::Kind::gone && event.kind != Event::Kind::unseen;
   const auto level = known ? vcd::level_of(event.level) : vcd::Level::unknown;
-  statistics_.changes += writer_.put(text_, time, line, level) ? 1U : 0U;
+  in_text_ += writer_.put(text_, time, line, level) ? 1U : 0U;
 }
 
 // The changes that the log has dropped were here: from now on nothing is known.
@@ -377,6 +387,7 @@ void Recorder::note_written(Duration taken) {
   }
   size_ += text_.size();
   statistics_.bytes += text_.size();
+  statistics_.changes += std::exchange(in_text_, 0);
   statistics_.slowest = std::max(statistics_.slowest, taken);
   written_ = writer_.state();
   text_.clear();

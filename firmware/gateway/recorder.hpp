@@ -28,7 +28,7 @@ namespace millrace {
 /// What has happened is written together after `collect`, or earlier if much has. The file is kept
 /// by fsync(2) and closed each `keep_interval`, so that nothing is open or woken up while nothing
 /// happens. A file that is there at the start is renamed to PATH.1, or the next number that is
-/// free; one that was moved or removed meanwhile is followed by a new one.
+/// free; one that was moved, removed or emptied meanwhile is followed by a new one.
 ///
 /// Nothing is lost in silence. What could not be written is tried again each `retry_interval`, at
 /// the most until the end of the process. When the log of events has overtaken the record
@@ -48,7 +48,7 @@ class Recorder {
 
   struct Statistics {
     std::uint64_t bytes = 0;    ///< in files, headers included
-    std::uint64_t changes = 0;  ///< of lines
+    std::uint64_t changes = 0;  ///< of lines, in files
     std::uint64_t lost = 0;     ///< events that the log has dropped before they were written
     std::uint64_t late = 0;     ///< events that came after younger ones, and got their time
     std::uint32_t files = 0;    ///< begun
@@ -77,7 +77,9 @@ class Recorder {
   [[nodiscard]] std::string_view path() const { return path_; }
   [[nodiscard]] const Statistics& statistics() const { return statistics_; }
   /// Events that are not written yet.
-  [[nodiscard]] std::uint64_t waiting() const { return log_.behind(reader_) + taken_count_; }
+  [[nodiscard]] std::uint64_t waiting() const {
+    return log_.behind(reader_) + taken_count_ + in_text_;
+  }
   /// Of Statistics::lost, those that the log counts as well.
   [[nodiscard]] std::uint64_t lost_in_log() const { return reader_.lost_in_total(); }
   [[nodiscard]] const Tasks& tasks() const { return tasks_; }
@@ -145,6 +147,7 @@ class Recorder {
   Writer writer_;
   FixedString<board::capacities.record_buffer> text_;  ///< to be written
   static_assert(board::capacities.record_buffer >= 2 * vcd::longest);
+  std::size_t in_text_ = 0;  ///< changes
 
   Writer::State written_;    ///< what the file has
   std::uint64_t size_ = 0;   ///< of the file

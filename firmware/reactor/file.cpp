@@ -96,6 +96,16 @@ Result<void> File::open(std::string_view path, hal::FileMode mode, Handler done)
   return begin(Phase::opening, 0, {}, {}, done);
 }
 
+Result<void> File::look(Handler done) {
+  if (auto ready = check(true); !ready) {
+    return ready;
+  }
+  if (mode_ != hal::FileMode::write) {
+    return fail(EBADF, "the file is not open for writing");
+  }
+  return begin(Phase::sizing, 0, {}, {}, done);
+}
+
 Result<void> File::read(std::uint64_t offset, std::span<std::byte> into, Handler done) {
   if (auto ready = check(true); !ready) {
     return ready;

@@ -73,8 +73,13 @@ class File {
   // way), as of Offload::reserve(); besides, EBADF (it is not open).
 
   /// Opens a file: mode read, or write, which is for reading as well and makes it if it is missing.
-  /// Errors: EALREADY (it is open), ENAMETOOLONG, EINVAL (another mode).
+  /// Errors: EALREADY (it is open), ENAMETOOLONG, EINVAL (another mode). An outcome: EINVAL, to
+  /// write to what is no regular file.
   [[nodiscard]] Result<void> open(std::string_view path, hal::FileMode mode, Handler done);
+
+  /// Asks anew how long it is, as others may have changed that: size() tells. If that fails, it is
+  /// closed. Errors: EBADF, also if it was not opened for writing.
+  [[nodiscard]] Result<void> look(Handler done);
 
   /// Reads from `offset` on as much as there is, or as fits. A count below into.size(): that was
   /// the end of the file.

@@ -79,6 +79,9 @@ class [[nodiscard]] TaskFile final : public TaskWait {
   return TaskFile(
       file, [&file, path, mode](Handler done) { return file.open(path, mode, done); }, deadline);
 }
+[[nodiscard]] inline auto look(File& file, Deadline deadline = {}) {
+  return TaskFile(file, [&file](Handler done) { return file.look(done); }, deadline);
+}
 [[nodiscard]] inline auto read(File& file, std::uint64_t offset, std::span<std::byte> into,
                                Deadline deadline = {}) {
   return TaskFile(

@@ -83,6 +83,8 @@ TEST_F(FileSystemTest, opens_in_the_mode_that_is_asked_for) {
   const auto opened = open(folder, FileMode::folder);
   EXPECT_EQ(files.perform({.call = FileCall::sync, .fd = static_cast<int>(opened.result)}).error,
             0);
+  EXPECT_EQ(files.perform({.call = FileCall::size, .fd = static_cast<int>(opened.result)}).error,
+            EINVAL);
   ::close(static_cast<int>(opened.result));
   ::close(fd);
   std::filesystem::create_symlink(folder / "a", folder / "link");

@@ -254,7 +254,33 @@ TEST_P(FileTest, appends_to_what_is_there) {
   EXPECT_EQ(content(), "one two " + pattern(600));
 }
 
+TEST_P(FileTest, looks_what_others_have_made_of_it) {
+  open_to_write();
+  EXPECT_EQ(wait(file.append(bytes("one "), done())).error, 0);
+  set_content("");
+  EXPECT_EQ(file.size(), 4U);
+  EXPECT_EQ(wait(file.look(done())).error, 0);
+  EXPECT_EQ(file.size(), 0U);
+  EXPECT_EQ(wait(file.append(bytes("two"), done())).error, 0);
+  EXPECT_EQ(content(), "two");
+  files.fail_at(1, EIO);
+  const auto looked = wait(file.look(done()));
+  EXPECT_EQ(looked.error, EIO);
+  EXPECT_EQ(looked.call, FileCall::size);
+  EXPECT_FALSE(file.is_open());
+}
+
+TEST_P(FileTest, is_for_regular_files) {
+  const auto before = descriptors();
+  const auto opened = wait(file.open("/dev/null", FileMode::write, done()));
+  EXPECT_EQ(opened.error, EINVAL);
+  EXPECT_EQ(opened.call, FileCall::size);
+  EXPECT_FALSE(file.is_open());
+  EXPECT_EQ(descriptors(), before);
+}
+
 TEST_P(FileTest, what_is_asked_for_at_the_wrong_time_is_refused) {
+  EXPECT_EQ(file.look(done()).error().number, EBADF);
   EXPECT_EQ(file.read(0, {}, done()).error().number, EBADF);
   EXPECT_EQ(file.write(0, {}, done()).error().number, EBADF);
   EXPECT_EQ(file.append({}, done()).error().number, EBADF);
@@ -275,6 +301,7 @@ TEST_P(FileTest, what_is_asked_for_at_the_wrong_time_is_refused) {
   EXPECT_EQ(file.open(path, FileMode::read, done()).error().number, EALREADY);
   EXPECT_EQ(file.replace(path, {}, done()).error().number, EALREADY);
   EXPECT_EQ(file.append(bytes("y"), done()).error().number, EBADF) << "it is for reading";
+  EXPECT_EQ(file.look(done()).error().number, EBADF) << "so it is";
   EXPECT_EQ(wait(file.write(0, bytes("y"), done())).error, EBADF) << "so the kernel says";
   const JobId first = *offload.reserve(0, {});
   const JobId second = *offload.reserve(0, {});
