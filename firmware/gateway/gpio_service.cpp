@@ -4,6 +4,7 @@
 #include "firmware/gateway/gpio_service.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "hal/error_text.hpp"
 #include "hal/gpio_check.hpp"
@@ -33,6 +34,12 @@ constexpr Edges operator|(Edges a, Edges b) {
 }
 
 constexpr LineMask bit(std::uint8_t position) { return LineMask{1} << position; }
+
+/// Whether its edges go on to be told, so that its level is known.
+bool goes_on(LineSettings before, const LineSettings& now) {
+  before.bias = now.bias;
+  return now.direction == Direction::input && before == now;
+}
 
 /// A device tree may call a line "7J1 Header Pin15": a client must be able to name it, and to set
 /// it.
@@ -555,8 +562,10 @@ Result<void> GpioService::reconfigure(std::uint16_t claim, std::span<const Chang
       gpio_->reconfigure(claims_[claim].request, std::span(settings).first(claims_[claim].lines));
   if (done) {
     for (const Change& change : changes) {
-      at(change.line).settings = change.settings;
-      tell_seen(change.line);
+      const LineSettings before = std::exchange(at(change.line).settings, change.settings);
+      if (!goes_on(before, change.settings)) {
+        tell_seen(change.line);
+      }
     }
   }
   return done;

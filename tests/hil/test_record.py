@@ -154,6 +154,22 @@ def test_edges_that_are_read_in_another_order_are_recorded_at_their_times(start_
         assert dump.edges(line) == told[line]
 
 
+def test_edges_of_a_line_that_is_set_up_anew_are_recorded_at_their_times(start_gateway, path):
+    gateway = start_gateway("--line", "GPIO4=input,bias=pull-down", "--record", str(path))
+    doer, watcher = gateway.connect(), gateway.connect()
+    watcher.ok("watch GPIO4")
+    told = []
+    for _ in range(50):
+        doer.send("config GPIO4 input bias=pull-up", "config GPIO4 input bias=pull-down")
+        assert (doer.answer().last, doer.answer().last) == ("ok", "ok")
+        for event in [watcher.event() for _ in range(4)]:
+            if found := re.match(r"event edge GPIO4 .*level=([01]) .*time=(\d+)\.(\d{9})", event):
+                told.append((int(found[2]) * 10**9 + int(found[3]), int(found[1])))
+    assert len(told) == 100
+    assert gateway.stop() == 0
+    assert read(path).edges("GPIO4") == told
+
+
 def test_inputs_and_outputs_are_recorded_that_nobody_watches(start_gateway, path):
     gateway = start_gateway("--line", "GPIO4=input", "--line", "GPIO17=output,level=1", "--record", str(path))
     c = gateway.connect()
