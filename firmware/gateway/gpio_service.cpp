@@ -695,11 +695,12 @@ void GpioService::tell(const Event& event) {
 
 void GpioService::tell_seen(LineIndex which) {
   if (sees_all_) {
+    const Instant now = reactor_.clock().now();  // what was set in this turn was before
     const bool seen = at(which).seen();
     tell({.kind = seen ? Event::Kind::seen : Event::Kind::unseen,
           .level = seen && level(which).value_or(false),
           .line = which,
-          .time = reactor_.now()});
+          .time = now});
   }
 }
 

@@ -200,6 +200,18 @@ def test_a_line_that_is_given_back_or_no_longer_seen_is_unknown(start_gateway, p
     assert [level for _, level in dump.of("GPIO5")] == ["1", "x"]
 
 
+def test_what_follows_in_one_turn_is_recorded_in_that_order(start_gateway, path):
+    gateway = start_gateway("--record", str(path))
+    c = gateway.connect()
+    c.ok("set GPIO4=0")
+    c.send("set GPIO4=1", "config GPIO4 output level=0", "set GPIO6=1", "release GPIO6")
+    assert [c.answer().last.split()[0] for _ in range(4)] == ["ok"] * 4
+    assert gateway.stop() == 0
+    dump = read(path)
+    assert [level for _, level in dump.of("GPIO4")] == ["0", "1", "0"]
+    assert [level for _, level in dump.of("GPIO6")] == ["1", "x"]
+
+
 def test_pulses_by_timers_are_recorded(start_gateway, path):
     gateway = start_gateway("--listen", "pigpio=127.0.0.1:0", "--record", str(path))
     control, pigpio = gateway.connect(), gateway.connect_pigpio()
