@@ -207,6 +207,14 @@ TYPED_TEST(Order, an_urgent_timer_that_expires_meanwhile_runs_before_those_that_
   EXPECT_EQ(three.run(), "ready timer ready ready");
 }
 
+TYPED_TEST(Order, one_of_those_that_are_ready_that_takes_too_long_sees_how_many_wait) {
+  ThreeReady<TypeParam> three([](auto& all, std::size_t) { all.clock.advance(2ms); });
+  three.loop.set_budget(1ms);
+  EXPECT_EQ(three.run(), "ready ready ready");
+  ASSERT_EQ(three.loop.ledger().total(), 1U);
+  EXPECT_EQ(three.loop.ledger().entry(0)->backlog, 2U);
+}
+
 // Three timers that are due, and nothing else: they run without being queued.
 template <class PollerType>
 class ThreeDue {
@@ -365,6 +373,27 @@ TYPED_TEST(Order, one_turn_runs_64_due_timers_and_no_more) {
   EXPECT_EQ(runs, 64);
   loop.turn_now();
   EXPECT_EQ(runs, 100);
+}
+
+TYPED_TEST(Order, what_a_full_turn_left_of_due_timers_runs_before_an_error_that_is_found_then) {
+  FakeClock clock;
+  Loop<TypeParam, ReactorLimits{.fds = 256, .timers = 70}> loop(clock);
+  Trace trace;
+  Pair pipe = make_pipe();
+  On expired{[&](const Message&) { trace.add("t"); }};
+  On failed{[&](const Message& message) {
+    trace.add(any(message.ready().events, Events::error) ? "error" : "ready");
+  }};
+  const auto id = loop.watch(pipe.near.get(), Events::readable, failed);
+  for (int i = 0; i < 66; ++i) {
+    loop.arm_after(*loop.add_timer(expired), 0ns);
+  }
+  loop.turn_now();
+  trace.clear();
+  pipe.near.reset();  // the owner's mistake: closed before it was removed
+  ASSERT_TRUE(loop.modify(*id, Events::writable));
+  loop.turn_now();
+  EXPECT_EQ(trace, "t t error");
 }
 
 TYPED_TEST(Order, a_backlog_gets_shorter_beside_descriptors_that_are_always_ready) {

@@ -68,7 +68,12 @@ Task<> keeps(Tasks& /*tasks*/, File& file, std::string_view path, Trace& trace) 
   const std::span<std::byte> memory = std::as_writable_bytes(std::span(text));
   const auto count = co_await read(file, 0, memory, 1h);
   EXPECT_EQ(std::string_view(text.data(), *count), "ONE two ");
+  EXPECT_TRUE(co_await look(file));
   EXPECT_TRUE(co_await close(file));
+  const std::string moved = std::string(path) + ".1";
+  EXPECT_TRUE(co_await rename(file, path, moved));
+  EXPECT_EQ((co_await open(file, path, hal::FileMode::read)).error().number, ENOENT);
+  EXPECT_TRUE(co_await rename(file, moved, path));
   const auto missing = co_await open(file, "/proc/none", hal::FileMode::read);
   EXPECT_EQ(missing.error().number, ENOENT);
   EXPECT_STREQ(missing.error().what, "open");

@@ -219,6 +219,20 @@ TYPED_TEST(Torture, a_description_that_outlives_its_closed_number_is_counted_and
   EXPECT_EQ(trace.text().substr(0, 10), "other othe");
 }
 
+TYPED_TEST(Torture, a_number_that_came_to_mean_another_description_is_told_anew_when_modified) {
+  Loop<TypeParam> loop;
+  Trace trace;
+  const Pair pipe = make_pipe();
+  const Pair other = make_pipe();
+  Note note(trace, "x");
+  const auto id = loop.watch(pipe.near.get(), readable, note);
+  ASSERT_EQ(::dup2(other.near.get(), pipe.near.get()), pipe.near.get());  // the owner's mistake
+  ASSERT_TRUE(loop.modify(*id, readable | Events::read_closed));
+  put(other.far, "x");
+  loop.turn_now();
+  EXPECT_EQ(trace, "x");
+}
+
 TYPED_TEST(Torture, a_description_that_outlives_its_watch_is_not_reported) {
   Loop<TypeParam> loop;
   Trace trace;
