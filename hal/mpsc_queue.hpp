@@ -21,9 +21,11 @@ namespace millrace::hal {
 /// release them in any order: nothing has to be copied to be put aside. A cell that is kept is not
 /// free: once the writers come round to it, the queue is full.
 ///
-/// push() and empty() are sequentially consistent with each other: a reader that announces (by a
-/// sequentially consistent store) that it goes to sleep and then finds the queue empty is seen
-/// asleep by whoever pushes next.
+/// push() and idle() are sequentially consistent with each other: a reader that announces (by a
+/// sequentially consistent store) that it goes to sleep and then finds the queue idle is seen
+/// asleep, after push(), by whoever pushes next. One that finds it neither idle nor with anything
+/// to take has to look again by itself, as the writer that is filling a cell may have claimed it
+/// before the announcement. So claiming is all that a push pays to be seen: one locked instruction.
 ///
 /// The cells are given: an array whose length is a power of two, 2 at least. T is trivially
 /// copyable.
@@ -67,10 +69,10 @@ class MpscQueue {
       }
       if (lead > 0) {
         position = tail_.load(std::memory_order_relaxed);
-      } else if (tail_.compare_exchange_weak(position, position + 1, std::memory_order_relaxed)) {
-        prefetch_for_writing(&cells_[(position + prefetched) & mask_]);
+      } else if (tail_.compare_exchange_weak(position, position + 1, std::memory_order_seq_cst,
+                                             std::memory_order_relaxed)) {
         fill(cell.value);
-        cell.turn.store(position + 1, std::memory_order_seq_cst);
+        cell.turn.store(position + 1, std::memory_order_release);
         return true;
       }
     }
@@ -78,8 +80,11 @@ class MpscQueue {
 
   /// Whether there is nothing to take (or its writer has not finished yet). Reader only.
   [[nodiscard]] bool empty() const {
-    return head_cell_->turn.load(std::memory_order_seq_cst) != head_ + 1;
+    return head_cell_->turn.load(std::memory_order_acquire) != head_ + 1;
   }
+
+  /// Whether there is nothing to take and no writer is filling a cell. Reader only.
+  [[nodiscard]] bool idle() const { return tail_.load(std::memory_order_seq_cst) == head_; }
 
   /// Takes the oldest element: the number of its cell, which is the reader's until release().
   /// Not to be called when empty. Reader only.
@@ -101,8 +106,6 @@ class MpscQueue {
   [[nodiscard]] std::size_t capacity() const { return cells_.size(); }
 
  private:
-  static constexpr std::uint32_t prefetched = 8;  ///< cells ahead of the one that is written
-
   std::span<Cell> cells_;
   std::uint32_t mask_;
   alignas(cache_line) std::atomic<std::uint32_t> tail_ = 0;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <utility>
 
+#include "hal/cpu_relax.hpp"
 #include "hal/system.hpp"
 #include "hal/watchable.hpp"
 
@@ -17,6 +18,11 @@ namespace {
 
 /// Far enough ahead to be rare, near enough that its count of ticks can't overflow.
 constexpr Duration longest_look_ahead = std::chrono::hours(1);
+
+/// A post that has begun is perhaps not to be seen yet when its thread has seen the loop awake: so
+/// often the loop looks for it before it sleeps, and after this it looks again.
+constexpr int unfinished_looks = 64;
+constexpr Duration unfinished_wait = std::chrono::milliseconds(1);
 
 constexpr std::uint64_t token(WatchId id) { return std::bit_cast<std::uint64_t>(id); }
 constexpr WatchId watch_of(std::uint64_t token) { return std::bit_cast<WatchId>(token); }
@@ -31,6 +37,7 @@ constexpr std::uint64_t unsettled = 0;  // the generation of no watch, either
 template <std::size_t Size>
 inline void copy_words(const void* from, void* to) {
   static_assert(Size % sizeof(std::uintptr_t) == 0);
+#pragma GCC unroll 8
   for (std::size_t i = 0; i < Size; i += sizeof(std::uintptr_t)) {
     std::uintptr_t word = 0;
     std::memcpy(&word, static_cast<const char*>(from) + i, sizeof(word));
@@ -546,6 +553,18 @@ void Reactor::remove_notifier(NotifierId id) {
 }
 
 Result<void> Reactor::post(Handler handler, const Message& message) {
+  if (has_rest()) [[unlikely]] {
+    return post_behind_rest(handler, message);
+  }
+  return post_now(handler, message);
+}
+
+[[gnu::noinline]] Result<void> Reactor::post_behind_rest(Handler handler, const Message& message) {
+  queue_rest();
+  return post_now(handler, message);
+}
+
+inline Result<void> Reactor::post_now(Handler handler, const Message& message) {
   const auto queue = static_cast<std::size_t>(message.priority);
   if (statistics_.messages_free <= limits_.margin[queue]) [[unlikely]] {
     ++queues_[queue].statistics.refused;
@@ -557,7 +576,7 @@ Result<void> Reactor::post(Handler handler, const Message& message) {
   statistics_.messages_least_free =
       std::min(statistics_.messages_least_free, statistics_.messages_free);
   put_message(handler, message, memory_.messages[item - first_message_]);
-  push(message.priority, item);
+  append(message.priority, item);
   return {};
 }
 
@@ -895,18 +914,31 @@ std::size_t Reactor::polled_beside_backlog() const {
   return std::min(memory_.poll_events.size(), room);
 }
 
+// How long to sleep beside a post that has begun. It comes at once, unless its thread was
+// interrupted.
+[[gnu::noinline]] Duration Reactor::wait_for_post(Duration max_wait) {
+  for (int i = 0; i < unfinished_looks; ++i) {
+    if (heard_from_elsewhere()) {
+      asleep_.store(false, std::memory_order_relaxed);
+      return Duration::zero();
+    }
+    hal::cpu_relax();
+  }
+  return until_next_deadline(std::min(max_wait, unfinished_wait));
+}
+
 inline Result<std::size_t> Reactor::wait(Duration max_wait) {
   Duration wait{};
   std::span<hal::PollEvent> events = memory_.poll_events;
   if (waiting_ != 0) {
     events = events.first(polled_beside_backlog());
   } else {
-    // Whoever posts after nothing was found here finds the loop asleep, and wakes it.
+    // Whoever begins to post after nothing was found here finds the loop asleep, and wakes it.
     asleep_.store(true, std::memory_order_seq_cst);
-    if (!heard_from_elsewhere()) {
+    if (mailbox_.idle() && !any_raised_elsewhere_.load(std::memory_order_seq_cst)) [[likely]] {
       wait = until_next_deadline(max_wait);
     } else {
-      asleep_.store(false, std::memory_order_relaxed);
+      wait = wait_for_post(max_wait);
     }
   }
   if (wait <= Duration::zero()) {

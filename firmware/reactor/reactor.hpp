@@ -207,9 +207,10 @@ class Reactor {
   /// be empty, here and wherever else one is given.
   [[nodiscard]] Result<void> post(Handler handler, const Message& message = {});
 
-  /// The same from any other thread or a signal handler: lock-free and async-signal-safe. A system
-  /// call (a write to an eventfd) is made only if the loop sleeps. No margins: what the mailbox
-  /// holds is the same for all priorities. Errors: ENOSPC (ReactorLimits::mailbox).
+  /// The same from any other thread or a signal handler: lock-free and async-signal-safe. Costs one
+  /// locked instruction, and a system call (a write to an eventfd) only if the loop sleeps. No
+  /// margins: what the mailbox holds is the same for all priorities. Errors: ENOSPC
+  /// (ReactorLimits::mailbox).
   [[nodiscard]] Result<void> post_from_any_thread(Handler handler, const Message& message = {});
 
   // --- Running -------------------------------------------------------------------------------
@@ -373,7 +374,10 @@ class Reactor {
   void queue_expired();
   void append_expired(Instant now);
   [[nodiscard]] std::uint32_t take_expiry(const Timer& timer, Instant now);
+  [[nodiscard]] Result<void> post_now(Handler handler, const Message& message);
+  [[nodiscard]] Result<void> post_behind_rest(Handler handler, const Message& message);
   [[nodiscard]] bool heard_from_elsewhere() const;
+  [[nodiscard]] Duration wait_for_post(Duration max_wait);
   void queue_from_elsewhere();
   void wake();
   void start_timer(TimerId id, Instant deadline, Duration period);

@@ -51,8 +51,13 @@ class CheckedAtomic {
   void store(T value, std::memory_order order = std::memory_order_seq_cst) {
     atomic_.store(value, relacy(order), RL_INFO);
   }
-  bool compare_exchange_weak(T& expected, T value, std::memory_order order) {
-    return atomic_(RL_INFO).compare_exchange_weak(expected, value, relacy(order));
+  T exchange(T value, std::memory_order order = std::memory_order_seq_cst) {
+    return atomic_.exchange(value, relacy(order), RL_INFO);
+  }
+  bool compare_exchange_weak(T& expected, T value, std::memory_order success,
+                             std::memory_order failure) {
+    return atomic_(RL_INFO).compare_exchange_weak(expected, value, relacy(success),
+                                                  relacy(failure));
   }
 
  private:
@@ -187,6 +192,45 @@ struct MpscCase : rl::test_suite<MpscCase<writers, each>, writers + 1> {
   }
 };
 
+/// A reader that sleeps when there is nothing, as the loop does, and is woken by who finds it
+/// asleep after a push: one that is slept through leaves it waiting for ever.
+template <unsigned writers, unsigned each>
+struct SleepCase : rl::test_suite<SleepCase<writers, each>, writers + 1> {
+  using Queue = hal::MpscQueue<CheckedValue>;
+  std::array<Queue::Cell, 2> cells;
+  Queue queue{std::span(cells)};
+  CheckedAtomic<bool> asleep{false};
+  CheckedAtomic<bool> woken{false};
+
+  void thread(unsigned number) {
+    if (number < writers) {
+      for (unsigned i = 0; i < each; ++i) {
+        while (!queue.push(CheckedValue(i))) {
+          rl::yield(1, RL_INFO);
+        }
+        if (asleep.load() && asleep.exchange(false)) {
+          woken.store(true);
+        }
+      }
+      return;
+    }
+    for (unsigned taken = 0; taken < writers * each;) {
+      asleep.store(true);
+      if (queue.idle()) {
+        while (!woken.load()) {
+          rl::yield(1, RL_INFO);
+        }
+        woken.store(false);
+      }
+      asleep.store(false, std::memory_order_relaxed);
+      for (; !queue.empty(); ++taken) {
+        queue.release(queue.take());
+      }
+      rl::yield(1, RL_INFO);
+    }
+  }
+};
+
 /// Whether nothing was found; otherwise tells what.
 template <class Case>
 bool holds(const char* name, rl::scheduler_type_e scheduler, rl::iteration_t limit = 0) {
@@ -220,5 +264,8 @@ int main() {
   all &= holds<MpscCase<2, 1>>("mpsc: 2 writers, 1 value each, 3 switches", rl::sched_bound);
   all &= holds<MpscCase<2, 2>>("mpsc: 2 writers, 2 values each, random", rl::sched_random, 100'000);
   all &= holds<MpscCase<3, 2>>("mpsc: 3 writers, 2 values each, random", rl::sched_random, 50'000);
+  all &= holds<SleepCase<1, 1>>("mpsc: 1 writer, 1 value, the reader sleeps, 3 switches", rl::sched_bound);
+  all &= holds<SleepCase<1, 2>>("mpsc: 1 writer, 2 values, the reader sleeps, random", rl::sched_random, 100'000);
+  all &= holds<SleepCase<2, 2>>("mpsc: 2 writers, 2 values each, the reader sleeps, random", rl::sched_random, 50'000);
   return all ? 0 : 1;
 }

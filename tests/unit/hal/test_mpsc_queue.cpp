@@ -112,6 +112,23 @@ TEST(MpscQueue, keeps_elements_in_their_cells_until_they_are_released_in_any_ord
   }
 }
 
+TEST(MpscQueue, is_neither_idle_nor_has_anything_to_take_while_a_cell_is_being_filled) {
+  Queue<4> q;
+  EXPECT_TRUE(q.queue.idle());
+  ASSERT_TRUE(q.queue.push_by([&](Item& item) {
+    EXPECT_FALSE(q.queue.idle());
+    EXPECT_TRUE(q.queue.empty());
+    ASSERT_TRUE(q.push(2)) << "as by a signal handler";
+    EXPECT_TRUE(q.queue.empty()) << "what was claimed first comes first";
+    item = {.number = 1};
+  }));
+  EXPECT_FALSE(q.queue.idle());
+  EXPECT_EQ(q.pop(), 1U);
+  EXPECT_FALSE(q.queue.idle());
+  EXPECT_EQ(q.pop(), 2U);
+  EXPECT_TRUE(q.queue.idle());
+}
+
 // Takes all that `producers` threads push, holding some cells for a while as the loop does.
 void exchange(std::uint32_t producers, std::uint32_t count) {
   static Queue<64> q;

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <gtest/gtest.h>
 #include <string>
+#include <sys/mman.h>
 #include <thread>
 #include <vector>
 
@@ -198,6 +199,74 @@ TYPED_TEST(Sleeping, no_post_is_ever_slept_through) {
     poster.join();
   }
   EXPECT_EQ(done, 2 * count);
+}
+
+// Memory that stops who reads it, until it is opened.
+class ClosedPage {
+ public:
+  ClosedPage() : page_(::mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)) {
+    closed = this;
+    struct sigaction action{};
+    action.sa_flags = SA_SIGINFO;
+    action.sa_sigaction = [](int, siginfo_t* info, void*) { closed->hold(info->si_addr); };
+    ::sigaction(SIGSEGV, &action, &old_);
+  }
+  ~ClosedPage() {
+    ::sigaction(SIGSEGV, &old_, nullptr);
+    ::munmap(page_, size);
+  }
+  ClosedPage(const ClosedPage&) = delete;
+  ClosedPage& operator=(const ClosedPage&) = delete;
+
+  [[nodiscard]] const Message& message() const { return *static_cast<const Message*>(page_); }
+  [[nodiscard]] bool is_read() const { return read_; }
+  void open() { open_ = true; }
+
+ private:
+  static constexpr std::size_t size = 4096;
+  static inline ClosedPage* closed = nullptr;
+
+  // Returns to the instruction that has read; elsewhere, for that to end the program.
+  void hold(const void* address) {
+    if (address < page_ || address >= static_cast<const char*>(page_) + size) {
+      ::sigaction(SIGSEGV, &old_, nullptr);
+      return;
+    }
+    for (read_ = true; !open_;) {
+      std::this_thread::yield();
+    }
+    ::mprotect(page_, size, PROT_READ);
+  }
+
+  void* page_;
+  struct sigaction old_{};
+  std::atomic<bool> read_ = false;
+  std::atomic<bool> open_ = false;
+};
+
+TYPED_TEST(Sleeping, beside_a_post_that_is_interrupted_in_the_middle_is_for_a_while_only) {
+  Loop<TypeParam> loop;
+  ClosedPage page;
+  Trace trace;
+  Note note(trace, "x");
+  std::thread poster([&] { ASSERT_TRUE(loop.post_from_any_thread(note, page.message())); });
+  while (!page.is_read()) {
+    std::this_thread::yield();
+  }
+  for (int i = 1; i <= 3; ++i) {  // neither for ever, nor not at all
+    ASSERT_TRUE(loop.turn(1min));
+    EXPECT_EQ(loop.counting().last_timeout, 1ms);
+    EXPECT_EQ(loop.counting().waits, i);
+  }
+  EXPECT_EQ(trace, "");
+  page.open();
+  while (trace.text().empty()) {
+    ASSERT_TRUE(loop.turn(1min));
+  }
+  poster.join();
+  EXPECT_EQ(trace, "x");
+  ASSERT_TRUE(loop.turn(2ms));
+  EXPECT_EQ(loop.counting().last_timeout, 2ms);
 }
 
 Reactor* signalled_loop = nullptr;
