@@ -40,6 +40,14 @@ std::int64_t size_of(int fd) {
   return std::int64_t{status.st_size};
 }
 
+int move(const char* from, const char* to) {
+  const int moved = ::renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+  if (moved == 0 || errno != EINVAL) {
+    return moved;
+  }
+  return ::link(from, to) == 0 ? ::unlink(from) : -1;
+}
+
 std::int64_t call(const FileRequest& request) {
   const auto& [call, mode, fd, offset, bytes] = request;
   const auto* const path = reinterpret_cast<const char*>(bytes.data());
@@ -62,6 +70,8 @@ std::int64_t call(const FileRequest& request) {
       return ::close(fd);
     case FileCall::rename:
       return std::rename(path, path + std::strlen(path) + 1);
+    case FileCall::move:
+      return move(path, path + std::strlen(path) + 1);
     case FileCall::remove:
       return ::unlink(path);
   }
@@ -89,6 +99,8 @@ const char* name_of(FileCall call) {
       return "close";
     case FileCall::rename:
       return "rename";
+    case FileCall::move:
+      return "renameat2";
     case FileCall::remove:
       return "unlink";
   }

@@ -9,7 +9,7 @@
 
 namespace millrace::hal {
 
-/// What can be asked of a file system: one system call each.
+/// What can be asked of a file system: one system call each, where nothing else is said.
 enum class FileCall : std::uint8_t {
   open,      ///< open(2) of the path in `bytes`; the result is the descriptor
   size,      ///< fstat(2): the result is the file's length. Not a regular file: EINVAL
@@ -19,6 +19,8 @@ enum class FileCall : std::uint8_t {
   truncate,  ///< ftruncate(2) to the length `offset`
   close,     ///< close(2): the descriptor is gone, whatever the outcome
   rename,    ///< rename(2) of the first path in `bytes` to the second
+  move,      ///< the same, but EEXIST if there is such a file: renameat2(2), RENAME_NOREPLACE, or
+             ///< link(2) and unlink(2) on a file system that does not know that, such as NFS
   remove     ///< unlink(2) of the path in `bytes`
 };
 
@@ -36,7 +38,7 @@ enum class FileMode : std::uint8_t {
 struct FileRequest {
   FileCall call = FileCall::close;
   FileMode mode = FileMode::read;  ///< open
-  int fd = -1;                     ///< all but open, rename, remove
+  int fd = -1;                     ///< all but open, rename, move, remove
   std::uint64_t offset = 0;        ///< read, write, truncate
   /// Data, or paths: each ends in a NUL.
   std::span<std::byte> bytes = {};  // NOLINT(readability-redundant-member-init): g++ wants it

@@ -226,15 +226,10 @@ Task<Result<void>> Recorder::set_aside(Tasks& /*tasks*/) {
   for (unsigned number = 1; number <= most_set_aside; ++number) {
     FixedString<File::max_path> name(path_);
     name.append('.', number);
-    const auto found = co_await millrace::open(file_, name, hal::FileMode::read);
-    if (found) {
-      (void)co_await close(file_);
+    const auto renamed = co_await rename(file_, path_, name);
+    if (!renamed && renamed.error().number == EEXIST) {
       continue;
     }
-    if (found.error().number != ENOENT) {
-      co_return std::unexpected(found.error());
-    }
-    const auto renamed = co_await rename(file_, path_, name);
     if (!renamed) {
       co_return std::unexpected(renamed.error());
     }

@@ -197,6 +197,7 @@ hal::FileCall File::call_of(Phase phase) {
     case Phase::saving_folder:
       return hal::FileCall::sync;
     case Phase::moving:
+      return hal::FileCall::move;
     case Phase::renaming:
       return hal::FileCall::rename;
     case Phase::removing:
@@ -244,10 +245,12 @@ void File::next(Phase phase) {
       request.mode = hal::FileMode::folder;
       request.bytes = put_path(folder_of(path_));
       break;
-    case Phase::moving:
-      request.bytes =
-          put_path(path_, {}, {reinterpret_cast<const char*>(from_.data()), from_.size()});
+    case Phase::moving: {
+      const std::string_view to(reinterpret_cast<const char*>(from_.data()), from_.size());
+      request.bytes = put_path(path_, {}, to);
+      path_ = FixedString<max_path>(to);
       break;
+    }
     case Phase::renaming:
       request.bytes = put_path(path_, new_suffix, path_);
       break;
@@ -343,6 +346,7 @@ void File::on_success(std::int64_t result) {
       (void)fd_.release();
       next(Phase::renaming);
       break;
+    case Phase::moving:
     case Phase::renaming:
       outcome_.replaced = true;
       next(Phase::opening_folder);

@@ -22,8 +22,8 @@ struct FileOutcome {
   std::size_t count = 0;                      ///< bytes read or written
   std::int32_t error = 0;                     ///< errno of what failed first, 0: it went well
   hal::FileCall call = hal::FileCall::close;  ///< what failed
-  bool torn = false;      ///< append: part of it is in the file, as that could not be taken back
-  bool replaced = false;  ///< replace: the new content is there, though perhaps not on the disk yet
+  bool torn = false;         ///< append: part of it is in the file, as that could not be taken back
+  bool replaced = false;     ///< replace, rename: it is done, though perhaps not on the disk yet
   bool left_behind = false;  ///< replace: PATH.new could not be removed
 
   /// The count, or what failed.
@@ -108,8 +108,9 @@ class File {
   [[nodiscard]] Result<void> replace(std::string_view path, std::span<const std::byte> content,
                                      Handler done);
 
-  /// Gives the file of this name another one; a file that has it already is replaced (rename(2)).
-  /// The File itself must not be open (EALREADY). Errors: EINVAL, ENAMETOOLONG.
+  /// Gives the file of this name another one, which no file has: an outcome of EEXIST otherwise.
+  /// The folder that it is in then is kept by the disk, as by replace(). The File itself must not
+  /// be open (EALREADY). `to` may be gone when this returns. Errors: EINVAL, ENAMETOOLONG.
   [[nodiscard]] Result<void> rename(std::string_view path, std::string_view to, Handler done);
 
   /// The caller goes away: `done` is not called, and neither it nor memory that was given is

@@ -7,6 +7,7 @@ hangs will ever reach.
 """
 
 import collections
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -331,6 +332,22 @@ class Gateway:
 
     def descriptors(self):
         return sorted(int(fd) for fd in os.listdir(f"/proc/{self.pid}/fd"))
+
+    def open_files(self):
+        """Where its descriptors lead to, without those that are closed meanwhile."""
+        links = []
+        for fd in self.descriptors():
+            with contextlib.suppress(FileNotFoundError):
+                links.append(os.readlink(f"/proc/{self.pid}/fd/{fd}"))
+        return links
+
+    def threads(self):
+        """Their names, without those that end meanwhile and the kernel's own (io_uring's workers)."""
+        names = []
+        for thread in os.listdir(f"/proc/{self.pid}/task"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                names.append(pathlib.Path(f"/proc/{self.pid}/task/{thread}/comm").read_text().strip())
+        return sorted(name for name in names if not name.startswith("iou-"))
 
     def stop(self, how=signal.SIGTERM):
         """Ends the gateway if it still runs; its exit status."""

@@ -278,6 +278,20 @@ def test_an_earlier_record_is_kept_by_another_name(start_gateway, path):
     assert found == {"lines.vcd.1": ["GPIO0"], "lines.vcd.2": ["GPIO1"], "lines.vcd": ["GPIO2"]}
 
 
+def test_what_has_such_a_name_already_is_left_alone_whatever_it_is(start_gateway, path):
+    path.write_text("mine")
+    os.mkfifo(f"{path}.1")  # to open it would wait for a writer
+    os.symlink("nowhere", f"{path}.2")
+    os.mkdir(f"{path}.3")
+    gateway = start_gateway("--record", str(path))
+    gateway.connect().ok("set GPIO4=1")
+    assert gateway.stop() == 0
+    assert "lines.vcd.4 now" in gateway.stderr()
+    assert pathlib.Path(f"{path}.4").read_text() == "mine"
+    assert pathlib.Path(f"{path}.1").is_fifo() and os.readlink(f"{path}.2") == "nowhere"
+    assert read(path).of("GPIO4")[-1][1] == "1"
+
+
 def test_a_record_that_is_moved_away_is_followed_by_a_new_one(start_gateway, path):
     gateway = start_gateway("--line", "GPIO4=input", "--record", str(path))
     c = gateway.connect()
@@ -444,17 +458,14 @@ def test_what_has_just_happened_is_in_the_record_when_it_stops(start_gateway, pa
 
 def test_without_a_record_there_is_no_thread_and_no_descriptor_more(start_gateway, path):
     without, recording = start_gateway(), start_gateway("--record", str(path))
-    def threads(gateway):
-        tasks = pathlib.Path(f"/proc/{gateway.pid}/task").glob("*/comm")
-        return sorted(name for task in tasks if not (name := task.read_text().strip()).startswith("iou-"))
 
     def files(gateway):
-        links = [os.readlink(f"/proc/{gateway.pid}/fd/{fd}") for fd in gateway.descriptors()]
-        return [re.sub(r":\[\d+\]$|^/dev/pt.*|.*/std(out|err)$", "", link) for link in links]
+        return [re.sub(r":\[\d+\]$|^/dev/pt.*|.*/std(out|err)$", "", link) for link in gateway.open_files()]
 
     if b"__tsan_init" not in PROGRAM.read_bytes():
-        assert (threads(without), threads(recording)) == (["gateway"], ["gateway", "offload 0"])
+        assert (without.threads(), recording.threads()) == (["gateway"], ["gateway", "offload 0"])
     assert not [row for row in without.connect().ask("status").rows if row.startswith(("record", "tasks", "offload"))]
+    wait_until(lambda: str(path) in recording.open_files(), "it is begun")
     more = [name for name in files(recording) if name not in files(without)]
     assert set(more) <= {str(path), "anon_inode:[io_uring]", "anon_inode:io_uring"} and more
     assert files(recording).count("anon_inode:[eventfd]") == files(without).count("anon_inode:[eventfd]") + 1
@@ -492,8 +503,8 @@ def test_an_idle_record_makes_no_system_call_and_edges_share_theirs(start_gatewa
     c.pull("GPIO4", "up", "down")
     uses_ring = row(c, "offload")["io-uring"] == 1
     # When the file was kept, and closed, there is nothing left to do.
-    wait_until(lambda: str(path) not in {os.readlink(f"/proc/{gateway.pid}/fd/{fd}") for fd in gateway.descriptors()},
-               "the file is closed")
+    until_written(c, 2)
+    wait_until(lambda: str(path) not in gateway.open_files(), "the file is closed")
     tracing = trace()
     tracing.mark("begin")
     rounds = 80

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
+#include <fstream>
 #include <gtest/gtest.h>
 #include <string>
 #include <sys/stat.h>
@@ -99,11 +100,37 @@ TEST_F(FileSystemTest, what_fails_is_told_by_its_errno) {
     EXPECT_EQ(reply.result, 0);
   }
   std::string nowhere = std::string(folder / "none") + '\0' + std::string(folder / "x") + '\0';
-  for (const auto call : {FileCall::rename, FileCall::remove}) {
+  for (const auto call : {FileCall::rename, FileCall::move, FileCall::remove}) {
     EXPECT_EQ(files.perform({.call = call, .bytes = bytes_of(nowhere, nowhere.size())}).error,
               ENOENT);
   }
   EXPECT_EQ(files.perform({.call = FileCall(99)}).error, EINVAL);
+}
+
+TEST_F(FileSystemTest, moves_a_file_to_a_name_that_nothing_has) {
+  const auto move = [&](const char* from, const char* to) {
+    std::string paths = std::string(folder / from) + '\0' + std::string(folder / to) + '\0';
+    return files.perform({.call = FileCall::move, .bytes = bytes_of(paths, paths.size())}).error;
+  };
+  const auto moves = [&] {
+    std::ofstream(folder / "a") << "text";
+    ASSERT_EQ(::mkfifo((folder / "fifo").c_str(), 0600), 0);
+    std::filesystem::create_symlink("nowhere", folder / "link");
+    for (const char* taken : {"fifo", "link", "."}) {
+      EXPECT_EQ(move("a", taken), EEXIST) << taken;
+    }
+    EXPECT_EQ(move("a", "b"), 0);
+    EXPECT_FALSE(std::filesystem::exists(folder / "a"));
+    EXPECT_EQ(std::filesystem::file_size(folder / "b"), 4U);
+    EXPECT_EQ(move("a", "c"), ENOENT);
+    std::filesystem::remove_all(folder);
+    std::filesystem::create_directory(folder);
+  };
+  moves();
+  // As on a file system that does not know RENAME_NOREPLACE.
+  if (!test::while_refused(SYS_renameat2, EINVAL, moves)) {
+    GTEST_SKIP() << "system calls can't be refused here";
+  }
 }
 
 TEST_F(FileSystemTest, a_close_that_was_interrupted_is_not_made_again) {
@@ -120,7 +147,7 @@ TEST(FileCall, has_the_name_of_its_system_call) {
   for (int call = 0; call <= static_cast<int>(FileCall::remove) + 1; ++call) {
     names.append(name_of(FileCall(call))).append(" ");
   }
-  EXPECT_EQ(names, "open fstat pread pwrite fsync ftruncate close rename unlink ? ");
+  EXPECT_EQ(names, "open fstat pread pwrite fsync ftruncate close rename renameat2 unlink ? ");
 }
 
 }  // namespace

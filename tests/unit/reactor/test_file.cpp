@@ -345,18 +345,53 @@ TEST_P(FileTest, nothing_is_allocated) {
 TEST_P(FileTest, renames_a_file_and_says_if_it_can_not) {
   set_content("old");
   const std::string other = path + ".1";
-  std::ofstream(other) << "older";
-  EXPECT_EQ(wait(file.rename(path, other, done())).error, 0);
+  auto to = std::make_unique<std::string>(other);
+  const auto begun = file.rename(path, *to, done());
+  to->assign(to->size(), '?');
+  to.reset();
+  const auto renamed = wait(begun);
+  EXPECT_EQ(renamed.error, 0);
+  EXPECT_TRUE(renamed.replaced);
   EXPECT_FALSE(std::filesystem::exists(path));
+  EXPECT_FALSE(file.is_open());
+  set_content("new");
+  const auto taken = wait(file.rename(path, other, done()));
+  EXPECT_EQ(taken.error, EEXIST);
+  EXPECT_EQ(taken.call, FileCall::move);
+  EXPECT_FALSE(taken.replaced);
+  EXPECT_EQ(content(), "new");
   std::filesystem::rename(other, path);
-  EXPECT_EQ(content(), "old") << "what had that name is replaced";
-  const auto nowhere = wait(file.rename(path + ".2", path, done()));
+  EXPECT_EQ(content(), "old") << "what had that name has it still";
+  const auto nowhere = wait(file.rename(path + ".2", other, done()));
   EXPECT_EQ(nowhere.error, ENOENT);
-  EXPECT_EQ(nowhere.call, FileCall::rename);
+  EXPECT_EQ(nowhere.call, FileCall::move);
   EXPECT_EQ(file.rename(path, std::string(252, 'x'), done()).error().number, ENAMETOOLONG);
   EXPECT_EQ(file.rename(std::string("a\0b", 3), path, done()).error().number, EINVAL);
   open_to_write();
   EXPECT_EQ(file.rename(path, other, done()).error().number, EALREADY);
+}
+
+TEST_P(FileTest, a_fault_at_any_call_of_rename_is_told_with_whether_it_has_the_new_name) {
+  const std::string other = path + ".1";
+  set_content("text");
+  const auto open_before = descriptors();
+  for (int call = 1; call <= 4; ++call) {  // renameat2, open, fsync, close
+    files.fail_at(call, EIO);
+    const auto result = wait(file.rename(path, other, done()));
+    ASSERT_TRUE(files.last_failed) << call;
+    EXPECT_EQ(result.error, EIO) << call;
+    EXPECT_EQ(result.call, *files.last_failed) << call;
+    EXPECT_EQ(result.replaced, call > 1) << call;
+    EXPECT_EQ(std::filesystem::exists(other), call > 1) << call;
+    EXPECT_FALSE(file.is_open());
+    EXPECT_EQ(descriptors(), open_before) << call;
+    if (call > 1) {
+      std::filesystem::rename(other, path);
+    }
+  }
+  files.fail_at(5, EIO);
+  EXPECT_EQ(wait(file.rename(path, other, done())).error, 0);
+  EXPECT_EQ(files.calls, 4);
 }
 
 // --- Replacing, and a fault at each call ---
