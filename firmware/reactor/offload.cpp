@@ -216,19 +216,26 @@ void Offload::start(JobId job, Function run) {
     reactor_->raise(notifier_);
     return;
   }
-  Lane& lane = lanes_[slot->lane];
-  slot->state = Slot::State::queued;
-  append(lane.queue, job.index);
-  ++lane.statistics.queued;
+  queue(job.index);
   hand_out();
 }
 
+void Offload::queue(std::uint32_t index) {
+  Slot& slot = slots_[index];
+  Lane& lane = lanes_[slot.lane];
+  slot.state = Slot::State::queued;
+  append(lane.queue, index);
+  ++lane.statistics.queued;
+}
+
 void Offload::start(JobId job, const hal::FileRequest& request) {
-  if (!can_start(job) || give_to_ring(job.index, request)) {
+  if (!can_start(job)) {
     return;
   }
   work(job).store(FileJob{.files = &files_, .request = request});
-  start(job, &Offload::perform);
+  if (!give_to_ring(job.index, request)) {
+    start(job, &Offload::perform);
+  }
 }
 
 bool Offload::give_to_ring(std::uint32_t index, const hal::FileRequest& request) {
@@ -346,6 +353,12 @@ void Offload::collect() {
     slot.in_ring = false;
     --lanes_[slot.lane].statistics.in_ring;
     ++lanes_[slot.lane].statistics.ringed;
+    if (done->reply.error == EINTR && slot.state == Slot::State::running && !stopped_) {
+      slot.work.error = 0;
+      slot.run = &Offload::perform;  // which makes it again, and again if it has to
+      queue(index);
+      continue;
+    }
     slot.work.result = done->reply.result;
     slot.work.error = done->reply.error;
     end_call(index);

@@ -253,6 +253,7 @@ class Offload {
   void free(std::uint32_t index);
   [[nodiscard]] bool may_run(const Lane& lane) const;
   void hand_out();
+  void queue(std::uint32_t index);
   void give_to_worker(std::uint32_t index);
   void collect();
   void finish(std::uint32_t index);

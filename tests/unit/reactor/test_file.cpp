@@ -394,6 +394,20 @@ TEST_P(FileTest, a_fault_at_any_call_of_rename_is_told_with_whether_it_has_the_n
   EXPECT_EQ(files.calls, 4);
 }
 
+TEST_P(FileTest, a_call_of_the_ring_that_was_interrupted_is_made_again_by_a_worker) {
+  if (GetParam() == Backend::workers) {
+    GTEST_SKIP() << "workers make such calls again themselves";
+  }
+  open_to_write();
+  files.fail_at(1, EINTR);
+  EXPECT_EQ(wait(file.append(bytes("text"), done())).count, 4U);
+  EXPECT_EQ(files.calls, 2);
+  EXPECT_EQ(content(), "text");
+  files.fail_at(1, EINTR);
+  EXPECT_EQ(wait(file.sync(done())).error, 0);
+  EXPECT_EQ(files.calls, 2);
+}
+
 // --- Replacing, and a fault at each call ---
 
 TEST_P(FileTest, replaces_a_file_as_a_whole) {
