@@ -76,9 +76,13 @@ Fd open_socket(int family) {
   return Fd(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
 
-bool is_socket_file(const char* path) {
-  struct stat status{};
-  return ::lstat(path, &status) == 0 && S_ISSOCK(status.st_mode);
+using FileStatus = struct stat64;
+
+/// Of the socket with this path; st_ino is 0 if there is none.
+FileStatus status_of_socket(const char* path) {
+  FileStatus status{};
+  const bool found = ::lstat64(path, &status) == 0 && S_ISSOCK(status.st_mode);
+  return found ? status : FileStatus{};
 }
 
 const char* bind_remedy(int error, bool unix_path) {
@@ -101,7 +105,7 @@ const char* bind_remedy(int error, bool unix_path) {
 /// A socket file outlives its server. Removes it if nobody listens there any more.
 Result<void> remove_stale_file(const char* path, const sockaddr_storage& native, socklen_t size) {
   constexpr const char* what = "cannot listen on the Unix socket";
-  if (!is_socket_file(path)) {
+  if (status_of_socket(path).st_ino == 0) {
     return fail(EADDRINUSE, what, "the file there is no socket: choose another path");
   }
   const Fd probe = open_socket(AF_UNIX);
@@ -374,13 +378,23 @@ Result<SocketAddress> local_address(int fd) {
   return result;
 }
 
-void remove_socket_file(const SocketAddress& address) {
+SocketFile::SocketFile(const SocketAddress& address) : address_(address) {
   sockaddr_storage native{};
-  if (address.family() != SocketAddress::Family::unix_path || address.to_native(native) == 0) {
+  if (address.family() == SocketAddress::Family::unix_path && address.to_native(native) != 0) {
+    const auto status = status_of_socket(view_as<sockaddr_un>(native).sun_path);
+    device_ = status.st_dev;
+    inode_ = status.st_ino;
+  }
+}
+
+void SocketFile::remove() const {
+  sockaddr_storage native{};
+  if (inode_ == 0 || address_.to_native(native) == 0) {
     return;
   }
   const char* path = view_as<sockaddr_un>(native).sun_path;
-  if (is_socket_file(path)) {
+  const auto status = status_of_socket(path);
+  if (status.st_dev == device_ && status.st_ino == inode_) {
     ::unlink(path);
   }
 }

@@ -99,9 +99,22 @@ enum class PortUse : std::uint8_t {
 /// The address that a socket is bound to: after listen() on port 0, the port that the kernel chose.
 [[nodiscard]] Result<SocketAddress> local_address(int fd);
 
-/// Removes a Unix socket's file, for the clean stop; nothing for TCP, or if no socket is there.
-/// Call it while the listener is still open, so that nobody else's file can be in its place.
-void remove_socket_file(const SocketAddress& address);
+/// A listening Unix socket's file, which outlives it: for the clean stop. TCP has none.
+class SocketFile {
+ public:
+  SocketFile() = default;
+  /// What is there now: right after listen().
+  explicit SocketFile(const SocketAddress& address);
+
+  /// Removes it, unless it is gone or another has its name. Call it while the listener is open:
+  /// until then no other file can be taken for it.
+  void remove() const;
+
+ private:
+  SocketAddress address_;
+  std::uint64_t device_ = 0;
+  std::uint64_t inode_ = 0;  ///< 0: none
+};
 
 inline constexpr int max_accept_attempts = 16;  ///< system calls that one accept() may cost
 

@@ -54,7 +54,10 @@ Result<hal::SocketAddress> Acceptor::listen(const hal::SocketAddress& address) {
   if (!watch) {
     return std::unexpected(watch.error());
   }
-  listener = {.acceptor = this, .socket = std::move(*socket), .address = *actual, .watch = *watch};
+  listener = {.acceptor = this,
+              .socket = std::move(*socket),
+              .file = hal::SocketFile(*actual),
+              .watch = *watch};
   ++listener_count_;
   return *actual;
 }
@@ -101,7 +104,7 @@ void Acceptor::on_pause_over(const Message& /*message*/) {
 void Acceptor::close() {
   for (Listener& listener : std::span(listeners_).first(listener_count_)) {
     (void)reactor_.remove(listener.watch);
-    hal::remove_socket_file(listener.address);
+    listener.file.remove();
     listener.socket.reset();
   }
   listener_count_ = 0;

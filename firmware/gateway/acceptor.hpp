@@ -53,7 +53,7 @@ class Acceptor {
   struct Listener {
     Acceptor* acceptor = nullptr;
     hal::Fd socket;
-    hal::SocketAddress address;
+    hal::SocketFile file;
     WatchId watch;
 
     void on_ready(const Message& message);

@@ -256,6 +256,15 @@ def test_the_socket_file_of_a_gateway_that_runs_is_left_to_it(gateway):
     assert gateway.connect("unix").ok("read GPIO1") == "GPIO1=0"
 
 
+def test_a_gateway_that_ends_leaves_another_one_its_socket_file(start_gateway):
+    first = start_gateway()
+    first.unix_path.unlink()
+    second = start_gateway("--listen", f"control=unix:{first.unix_path}")
+    assert first.stop() == 0
+    second.unix_path = first.unix_path
+    assert second.connect("unix").ok("read GPIO1") == "GPIO1=0"
+
+
 def test_a_file_that_is_no_socket_is_left_alone(tmp_path):
     file = tmp_path / "precious"
     file.write_text("data")

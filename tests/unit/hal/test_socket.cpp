@@ -433,10 +433,24 @@ TEST(UnixSocket, talks_and_removes_its_file) {
   EXPECT_EQ(accepted.peer.family(), Family::unix_path);
   EXPECT_TRUE(keep_alive(accepted.fd.get(), seconds(1), seconds(1), 1, seconds(1)));
 
-  remove_socket_file(path);
+  const SocketFile file(path);
+  file.remove();
   EXPECT_NE(::access(directory.file("socket").c_str(), F_OK), 0);
-  remove_socket_file(path);
-  remove_socket_file(address("7000"));
+  file.remove();
+  SocketFile(address("7000")).remove();
+}
+
+TEST(UnixSocket, the_file_of_a_server_that_has_taken_its_place_is_left_alone) {
+  const TemporaryDirectory directory;
+  const SocketAddress path = address("unix:" + directory.file("socket"));
+  const auto first = listen(path, 4);
+  ASSERT_TRUE(first);
+  const SocketFile file(path);
+  ASSERT_EQ(::unlink(directory.file("socket").c_str()), 0);
+  const auto second = listen(path, 4);
+  ASSERT_TRUE(second);
+  file.remove();
+  expect_conversation(second->get(), path);
 }
 
 TEST(UnixSocket, the_file_of_a_dead_server_is_replaced) {
@@ -491,7 +505,7 @@ TEST(UnixSocket, another_kind_of_file_is_left_alone) {
     const Fd file(::open(directory.file("socket").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
   }
   EXPECT_EQ(error_of(listen(path, 4)), EADDRINUSE);
-  remove_socket_file(path);
+  SocketFile(path).remove();
   EXPECT_EQ(::access(directory.file("socket").c_str(), F_OK), 0);
   EXPECT_EQ(error_of(listen(address("unix:" + directory.file("no/socket")), 4)), ENOENT);
   EXPECT_EQ(error_of(connect(address("unix:" + directory.file("nobody")))), ENOENT);
