@@ -485,6 +485,11 @@ void Reactor::queue_expired() {
     }
     append_expired(now);
   }
+  plan_look(now, tick);
+}
+
+// At the timers, when the first of them is due; it is `now` at `tick`.
+inline void Reactor::plan_look(Instant now, std::uint64_t tick) {
   if (heap_.empty()) {
     next_look_tick_ = UINT64_MAX;
     return;
@@ -685,8 +690,7 @@ void Reactor::take_due(bool alone) {
     due_until_ = now;
     return;
   }
-  const Duration ahead = std::min(saturating_sub(heap_.front().deadline, now), longest_look_ahead);
-  next_look_tick_ = ticks() + to_ticks(ahead);
+  plan_look(now, ticks());
 }
 
 void Reactor::queue_rest() {

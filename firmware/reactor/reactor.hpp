@@ -398,6 +398,7 @@ class Reactor {
   [[nodiscard]] Message ready_message(const Watch& watch, std::uint64_t token, Events events);
   [[nodiscard]] std::uint64_t invoke(const Message& message, std::uint64_t start);
   void look_at_timers(std::uint64_t tick);
+  void plan_look(Instant now, std::uint64_t tick);
   [[nodiscard]] std::uint64_t ticks_if_needed() const;
   void note_overrun(Handler handler, std::uint64_t start, std::uint64_t end);
   void free_message(std::uint32_t item);
