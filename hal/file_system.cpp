@@ -45,7 +45,19 @@ int move(const char* from, const char* to) {
   if (moved == 0 || errno != EINVAL) {
     return moved;
   }
-  return ::link(from, to) == 0 ? ::unlink(from) : -1;
+  // A file of its own holds the name, until it is replaced.
+  const int held = ::open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (held < 0) {
+    return -1;
+  }
+  (void)::close(held);
+  if (std::rename(from, to) != 0) {
+    const int error = errno;
+    (void)::unlink(to);
+    errno = error;
+    return -1;
+  }
+  return 0;
 }
 
 std::int64_t call(const FileRequest& request) {

@@ -20,7 +20,7 @@ enum class FileCall : std::uint8_t {
   close,     ///< close(2): the descriptor is gone, whatever the outcome
   rename,    ///< rename(2) of the first path in `bytes` to the second
   move,      ///< the same, but EEXIST if there is such a file: renameat2(2), RENAME_NOREPLACE, or
-             ///< link(2) and unlink(2) on a file system that does not know that, such as NFS
+             ///< on a file system that does not know that, such as NFS, open(2) and rename(2)
   remove     ///< unlink(2) of the path in `bytes`
 };
 

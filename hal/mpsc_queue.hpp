@@ -23,9 +23,10 @@ namespace millrace::hal {
 ///
 /// push() and idle() are sequentially consistent with each other: a reader that announces (by a
 /// sequentially consistent store) that it goes to sleep and then finds the queue idle is seen
-/// asleep, after push(), by whoever pushes next. One that finds it neither idle nor with anything
-/// to take has to look again by itself, as the writer that is filling a cell may have claimed it
-/// before the announcement. So claiming is all that a push pays to be seen: one locked instruction.
+/// asleep by whoever pushes next and then looks (by a sequentially consistent load). One that finds
+/// it neither idle nor with anything to take has to look again by itself, as the writer that is
+/// filling a cell may have claimed it before the announcement. So claiming is all that a push pays
+/// to be seen: one locked instruction.
 ///
 /// The cells are given: an array whose length is a power of two, 2 at least. T is trivially
 /// copyable.

@@ -227,14 +227,17 @@ Task<Result<void>> Recorder::set_aside(Tasks& /*tasks*/) {
     FixedString<File::max_path> name(path_);
     name.append('.', number);
     const auto renamed = co_await rename(file_, path_, name);
-    if (!renamed && renamed.error().number == EEXIST) {
-      continue;
+    if (file_.replaced()) {
+      log(LogLevel::info, "record ", path_, ": the one before is ", name, " now");
+      if (!renamed) {
+        log(LogLevel::warning, "record ", path_,
+            ": a power cut may undo that, as its folder: ", describe(renamed.error()));
+      }
+      co_return {};
     }
-    if (!renamed) {
+    if (renamed.error().number != EEXIST) {
       co_return std::unexpected(renamed.error());
     }
-    log(LogLevel::info, "record ", path_, ": the one before is ", name, " now");
-    co_return {};
   }
   co_return fail(EEXIST, "too many earlier ones are there", "remove some");
 }

@@ -120,6 +120,9 @@ class File {
 
   [[nodiscard]] bool busy() const { return phase_ != Phase::none; }
   [[nodiscard]] bool is_open() const { return static_cast<bool>(fd_); }
+  /// Whether the last replace() or rename() was done: if its outcome is an error all the same, the
+  /// disk may not have kept it yet.
+  [[nodiscard]] bool replaced() const { return outcome_.replaced; }
   /// The file's length, as far as this File knows: opened for writing, and not busy.
   [[nodiscard]] std::uint64_t size() const { return size_; }
 

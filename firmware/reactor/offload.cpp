@@ -229,12 +229,11 @@ void Offload::queue(std::uint32_t index) {
 }
 
 void Offload::start(JobId job, const hal::FileRequest& request) {
-  if (!can_start(job)) {
-    return;
-  }
-  work(job).store(FileJob{.files = &files_, .request = request});
-  if (!give_to_ring(job.index, request)) {
-    start(job, &Offload::perform);
+  if (can_start(job)) {
+    work(job).store(FileJob{.files = &files_, .request = request});
+    if (!give_to_ring(job.index, request)) {
+      start(job, &Offload::perform);
+    }
   }
 }
 
@@ -352,13 +351,13 @@ void Offload::collect() {
     Slot& slot = slots_[index];
     slot.in_ring = false;
     --lanes_[slot.lane].statistics.in_ring;
-    ++lanes_[slot.lane].statistics.ringed;
     if (done->reply.error == EINTR && slot.state == Slot::State::running && !stopped_) {
       slot.work.error = 0;
       slot.run = &Offload::perform;  // which makes it again, and again if it has to
       queue(index);
       continue;
     }
+    ++lanes_[slot.lane].statistics.ringed;
     slot.work.result = done->reply.result;
     slot.work.error = done->reply.error;
     end_call(index);

@@ -88,7 +88,8 @@ struct ReactorStatistics {
 ///
 /// (Where nothing waits and all that is ready has one priority, 4 leaves it in the poller's array,
 /// and 6 serves it from there, until something else is queued: the order is the same. So it is with
-/// due timers where nothing else waits and all timers have one priority.)
+/// due timers where nothing else waits and all timers have one priority. Beside a post that has
+/// begun and is not complete, as its thread was interrupted, 2 lasts a millisecond at the most.)
 ///
 /// Order. Urgent messages run before normal ones, normal before background; first in, first out
 /// within one priority. Still nothing starves: while it waits at the head of its queue, a normal

@@ -2,6 +2,7 @@
 # SPDX-FileCopyrightText: The Millrace contributors
 """--record: what clients see of the lines is in the file, at the same times, whatever the disk does."""
 
+import ctypes
 import dataclasses
 import fcntl
 import itertools
@@ -17,6 +18,10 @@ import subprocess
 import pytest
 from harness import LINES, PROGRAM, TRIG, wait_until
 from test_syscalls import RECEIVES, SENDS, WAITS, check_only, count, tracer
+
+LIBC = ctypes.CDLL(None)
+PR_CAPBSET_DROP = 24  # <linux/prctl.h>
+CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2  # <linux/capability.h>
 
 
 @dataclasses.dataclass
@@ -290,6 +295,29 @@ def test_what_has_such_a_name_already_is_left_alone_whatever_it_is(start_gateway
     assert pathlib.Path(f"{path}.4").read_text() == "mine"
     assert pathlib.Path(f"{path}.1").is_fifo() and os.readlink(f"{path}.2") == "nowhere"
     assert read(path).of("GPIO4")[-1][1] == "1"
+
+
+def test_where_the_folder_can_not_be_kept_the_record_goes_on_and_that_is_told(start_gateway, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    path = folder / "lines.vcd"
+    path.write_text("mine")
+    folder.chmod(0o300)  # not to be opened, but by who may read everything: root without these two may not, either
+
+    def may_not_read_everything():
+        for capability in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
+            LIBC.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
+
+    gateway = start_gateway("--record", str(path), before_exec=may_not_read_everything)
+    c = gateway.connect()
+    c.ok("set GPIO4=1")
+    record = until_written(c, 1)
+    assert (record["errors"], record["files"]) == (0, 1)
+    assert gateway.stop() == 0
+    folder.chmod(0o700)
+    assert read(path).of("GPIO4")[-1][1] == "1"
+    assert (folder / "lines.vcd.1").read_text() == "mine"
+    assert "a power cut may undo that, as its folder: open: Permission denied" in gateway.stderr()
 
 
 def test_a_record_that_is_moved_away_is_followed_by_a_new_one(start_gateway, path):

@@ -116,13 +116,15 @@ TEST_F(FileSystemTest, moves_a_file_to_a_name_that_nothing_has) {
     std::ofstream(folder / "a") << "text";
     ASSERT_EQ(::mkfifo((folder / "fifo").c_str(), 0600), 0);
     std::filesystem::create_symlink("nowhere", folder / "link");
-    for (const char* taken : {"fifo", "link", "."}) {
+    std::filesystem::create_directory(folder / "folder");
+    for (const char* taken : {"fifo", "link", "folder"}) {
       EXPECT_EQ(move("a", taken), EEXIST) << taken;
     }
     EXPECT_EQ(move("a", "b"), 0);
     EXPECT_FALSE(std::filesystem::exists(folder / "a"));
     EXPECT_EQ(std::filesystem::file_size(folder / "b"), 4U);
     EXPECT_EQ(move("a", "c"), ENOENT);
+    EXPECT_FALSE(std::filesystem::exists(folder / "c"));
     std::filesystem::remove_all(folder);
     std::filesystem::create_directory(folder);
   };

@@ -382,6 +382,7 @@ TEST_P(FileTest, a_fault_at_any_call_of_rename_is_told_with_whether_it_has_the_n
     EXPECT_EQ(result.error, EIO) << call;
     EXPECT_EQ(result.call, *files.last_failed) << call;
     EXPECT_EQ(result.replaced, call > 1) << call;
+    EXPECT_EQ(file.replaced(), call > 1) << call;
     EXPECT_EQ(std::filesystem::exists(other), call > 1) << call;
     EXPECT_FALSE(file.is_open());
     EXPECT_EQ(descriptors(), open_before) << call;
@@ -406,6 +407,7 @@ TEST_P(FileTest, a_call_of_the_ring_that_was_interrupted_is_made_again_by_a_work
   files.fail_at(1, EINTR);
   EXPECT_EQ(wait(file.sync(done())).error, 0);
   EXPECT_EQ(files.calls, 2);
+  EXPECT_EQ(offload.statistics(0).ringed, 0U);
 }
 
 // --- Replacing, and a fault at each call ---

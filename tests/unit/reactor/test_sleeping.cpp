@@ -269,6 +269,32 @@ TYPED_TEST(Sleeping, beside_a_post_that_is_interrupted_in_the_middle_is_for_a_wh
   EXPECT_EQ(loop.counting().last_timeout, 2ms);
 }
 
+TYPED_TEST(Sleeping, beside_a_post_that_is_interrupted_in_the_middle_ends_with_it) {
+  Loop<TypeParam> loop;
+  ClosedPage page;
+  Trace trace;
+  Note note(trace, "x");
+  std::thread poster([&] { ASSERT_TRUE(loop.post_from_any_thread(note, page.message())); });
+  while (!page.is_read()) {
+    std::this_thread::yield();
+  }
+  int written = 0;
+  loop.counting().held = true;
+  std::thread opener([&] {
+    while (!loop.counting().waiting) {
+      std::this_thread::yield();
+    }
+    page.open();
+    poster.join();
+    written = wakeups_written();
+    loop.counting().held = false;
+  });
+  ASSERT_TRUE(loop.turn(1min));
+  opener.join();
+  EXPECT_EQ(written, 1);
+  EXPECT_EQ(trace, "x");
+}
+
 Reactor* signalled_loop = nullptr;
 Handler signalled_handler;
 void post_from_signal_handler(int /*signal*/) {
