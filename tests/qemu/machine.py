@@ -18,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -111,13 +112,11 @@ def connect(folder, name):
     """Connects to a Unix socket in a folder whose path may be too long for that."""
     result = socket.socket(socket.AF_UNIX)
     result.settimeout(DEADLINE)
-    here = os.open(".", os.O_RDONLY)
+    opened = os.open(folder, os.O_PATH)
     try:
-        os.chdir(folder)
-        result.connect(name)
+        result.connect(f"/proc/self/fd/{opened}/{name}")
     finally:
-        os.fchdir(here)
-        os.close(here)
+        os.close(opened)
     return result
 
 
@@ -130,21 +129,23 @@ def receive_until(connection, text):
 
 
 class Monitor:
-    """QEMU's own control port."""
+    """QEMU's own control port. Any thread may ask."""
 
     def __init__(self, folder):
+        self._asked = threading.Lock()
         self._file = connect(folder, "qmp.sock").makefile("rw")
         self.events = []
         json.loads(self._file.readline())
         self.ask("qmp_capabilities")
 
     def ask(self, command, **arguments):
-        self._file.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
-        self._file.flush()
-        while "return" not in (answer := json.loads(self._file.readline())):
-            assert "error" not in answer, answer
-            self.events.append(answer)
-        return answer["return"]
+        with self._asked:
+            self._file.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+            self._file.flush()
+            while "return" not in (answer := json.loads(self._file.readline())):
+                assert "error" not in answer, answer
+                self.events.append(answer)
+            return answer["return"]
 
     def rest(self):
         """All that QEMU says until it ends: its events, by their names."""

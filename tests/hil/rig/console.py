@@ -158,16 +158,15 @@ def open_unix_socket(settings):
     path = pathlib.Path(settings["socket"]).absolute()
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(CONNECT_DEADLINE)
-    here = os.open(".", os.O_RDONLY)
     try:
-        os.chdir(path.parent)  # as the path of a Unix socket must be short
-        connection.connect(path.name)
+        folder = os.open(path.parent, os.O_PATH)
+        try:
+            connection.connect(f"/proc/self/fd/{folder}/{path.name}")  # as the path of a Unix socket must be short
+        finally:
+            os.close(folder)
     except OSError as failure:
         connection.close()
         raise ConsoleError(f"console.socket: {path} can't be connected to: {failure.strerror or failure}") from None
-    finally:
-        os.fchdir(here)
-        os.close(here)
     return Stream(connection.fileno(), connection.fileno(), connection.close)
 
 
