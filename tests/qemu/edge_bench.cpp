@@ -69,29 +69,8 @@ std::int64_t now() {
 /// Makes edges, in a process of its own: one for each call of next().
 class Finger {
  public:
-  Finger(const char* pull, int count) {
-    std::array<int, 2> ends{};
-    checked(::pipe2(ends.data(), O_CLOEXEC), "pipe2");
-    go_ = ends[1];
-    const int file = checked(::open(pull, O_WRONLY | O_CLOEXEC), pull);
-    child_ = checked(::fork(), "fork");
-    if (child_ == 0) {
-      for (int i = 0; i < count; ++i) {
-        char byte = 0;
-        if (::read(ends[0], &byte, 1) != 1) {
-          ::_exit(1);
-        }
-        const timespec until_it_sleeps{.tv_sec = 0, .tv_nsec = 2'000'000};
-        ::nanosleep(&until_it_sleeps, nullptr);
-        const std::string_view way = i % 2 == 0 ? "pull-up" : "pull-down";
-        if (::pwrite(file, way.data(), way.size(), 0) < 0) {
-          ::_exit(1);
-        }
-      }
-      ::_exit(0);
-    }
+  Finger(const char* pull, int count) : child_(start(pull, count)), missing_(count) {
     samples_.reserve(static_cast<std::size_t>(count));
-    missing_ = count;
     next();
   }
 
@@ -115,11 +94,37 @@ class Finger {
   }
 
  private:
+  pid_t start(const char* pull, int count) {
+    std::array<int, 2> ends{};
+    checked(::pipe2(ends.data(), O_CLOEXEC), "pipe2");
+    go_ = ends[1];
+    const int file = checked(::open(pull, O_WRONLY | O_CLOEXEC), pull);
+    const pid_t child = checked(::fork(), "fork");
+    if (child == 0) {
+      press(ends[0], file, count);
+    }
+    return child;
+  }
+  [[noreturn]] static void press(int go, int file, int count) {
+    for (int i = 0; i < count; ++i) {
+      char byte = 0;
+      if (::read(go, &byte, 1) != 1) {
+        ::_exit(1);
+      }
+      const timespec until_it_sleeps{.tv_sec = 0, .tv_nsec = 2'000'000};
+      ::nanosleep(&until_it_sleeps, nullptr);
+      const std::string_view way = i % 2 == 0 ? "pull-up" : "pull-down";
+      if (::pwrite(file, way.data(), way.size(), 0) < 0) {
+        ::_exit(1);
+      }
+    }
+    ::_exit(0);
+  }
   void next() { checked(::write(go_, "", 1), "write"); }
 
-  int go_ = -1;
-  pid_t child_ = -1;
-  int missing_ = 0;
+  int go_ = -1;  // start() sets it: before what start() returns
+  pid_t child_;
+  int missing_;
   std::vector<std::int64_t> samples_;
 };
 
