@@ -553,6 +553,13 @@ Duration Daemon::Pulses::pulse() const {
   return period() * width / (by_hardware() ? hardware_range : range);
 }
 
+void Daemon::Pulses::end() {
+  train.stop();
+  use = Use::other;
+  width = 0;
+  statistics = {};
+}
+
 Code Daemon::pulse_by_kernel(unsigned gpio, const Pulses& pulses) {
   const Code pulsed = lines_.pulse_line(gpio, pulses.period(), pulses.pulse());
   if (pulsed == Code::ok) {
@@ -569,9 +576,9 @@ Code Daemon::start_pulses(unsigned gpio, Use use, std::uint16_t width, Instant n
     wanted.width = width;
     return pulse_by_kernel(gpio, wanted);
   }
-  end_trigger(gpio);
+  trigger_ends_[gpio].at = never;
   if (pulses.use != use) {
-    end_pulses(gpio);
+    pulses.end();
   }
   if (!lines_.is_output(gpio)) {
     if (const Code made = lines_.make_output(gpio, width != 0); made != Code::ok) {
@@ -599,11 +606,8 @@ void Daemon::drive(unsigned gpio, bool level) {
 }
 
 void Daemon::end_pulses(unsigned gpio) {
-  if (is_user(gpio) && pulses_[gpio].use != Use::other) {
-    pulses_[gpio].train.stop();
-    pulses_[gpio].use = Use::other;
-    pulses_[gpio].width = 0;
-    pulses_[gpio].statistics = {};
+  if (is_user(gpio)) {
+    pulses_[gpio].end();
   }
 }
 

@@ -172,6 +172,7 @@ class Daemon {
     /// From one pulse to the next, and how long each is.
     [[nodiscard]] Duration period() const;
     [[nodiscard]] Duration pulse() const;
+    void end();
   };
   /// The end of a trigger's pulse.
   struct TriggerEnd {
