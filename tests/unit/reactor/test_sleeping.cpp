@@ -244,15 +244,25 @@ class ClosedPage {
   std::atomic<bool> open_ = false;
 };
 
-TYPED_TEST(Sleeping, beside_a_post_that_is_interrupted_in_the_middle_is_for_a_while_only) {
-  Loop<TypeParam> loop;
+// A loop, and a thread that is in the middle of a post to it until the page is opened.
+template <class PollerType>
+struct InterruptedPost {
+  Loop<PollerType> loop;
   ClosedPage page;
   Trace trace;
-  Note note(trace, "x");
-  std::thread poster([&] { ASSERT_TRUE(loop.post_from_any_thread(note, page.message())); });
-  while (!page.is_read()) {
-    std::this_thread::yield();
+  Note note{trace, "x"};
+  std::thread poster{[this] { EXPECT_TRUE(loop.post_from_any_thread(note, page.message())); }};
+
+  InterruptedPost() {
+    while (!page.is_read()) {
+      std::this_thread::yield();
+    }
   }
+};
+
+TYPED_TEST(Sleeping, beside_a_post_that_is_interrupted_in_the_middle_is_for_a_while_only) {
+  InterruptedPost<TypeParam> post;
+  auto& [loop, page, trace, note, poster] = post;
   for (int i = 1; i <= 3; ++i) {  // neither for ever, nor not at all
     ASSERT_TRUE(loop.turn(1min));
     EXPECT_EQ(loop.counting().last_timeout, 1ms);
@@ -270,14 +280,8 @@ TYPED_TEST(Sleeping, beside_a_post_that_is_interrupted_in_the_middle_is_for_a_wh
 }
 
 TYPED_TEST(Sleeping, beside_a_post_that_is_interrupted_in_the_middle_ends_with_it) {
-  Loop<TypeParam> loop;
-  ClosedPage page;
-  Trace trace;
-  Note note(trace, "x");
-  std::thread poster([&] { ASSERT_TRUE(loop.post_from_any_thread(note, page.message())); });
-  while (!page.is_read()) {
-    std::this_thread::yield();
-  }
+  InterruptedPost<TypeParam> post;
+  auto& [loop, page, trace, note, poster] = post;
   int written = 0;
   loop.counting().held = true;
   std::thread opener([&] {
