@@ -109,15 +109,7 @@ def wait_until(condition, what):
 
 
 def connect(folder, name):
-    """Connects to a Unix socket in a folder whose path may be too long for that."""
-    result = socket.socket(socket.AF_UNIX)
-    result.settimeout(DEADLINE)
-    opened = os.open(folder, os.O_PATH)
-    try:
-        result.connect(f"/proc/self/fd/{opened}/{name}")
-    finally:
-        os.close(opened)
-    return result
+    return lines.open_socket(folder, name, DEADLINE)
 
 
 def receive_until(connection, text):
